@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Debian archives: signed chain, indexes, packages, and the content-addressed store.
