@@ -10,4 +10,6 @@ mod verdict;
 
 pub use digest::{KeyBuilder, ParseDigestError, Sha256};
 pub use kernel::{Arch, Flavour, ParseNameError, Release, Series, Tier};
-pub use verdict::{CellReport, Crash, Durations, REPORT_FORMAT, RunReport, Status, TestReport};
+pub use verdict::{
+    CellReport, Crash, Durations, Measured, REPORT_FORMAT, RunReport, Status, TestReport,
+};

@@ -13,6 +13,10 @@ use crate::{Arch, Flavour, Release, Series, Sha256, Tier};
 /// The version of the format of `report.json`.
 pub const REPORT_FORMAT: u32 = 1;
 
+/// What a test measured, by name: the `# name: value` lines of its KTAP, such as
+/// `stack_high_water`.
+pub type Measured = BTreeMap<String, String>;
+
 /// Milliseconds by stage (`fetch`, `probe`, `compile`, `check`, `boot`, `test`).
 pub type Durations = BTreeMap<String, u64>;
 
@@ -63,6 +67,9 @@ pub struct TestReport {
     /// What was measured, or why it is not a pass. The first word of a failure is its named
     /// verdict, such as `kernel-oops` or `truncated-ktap`.
     pub detail: String,
+    /// What it measured, for programs to compare between kernels.
+    #[serde(skip_serializing_if = "Measured::is_empty", default)]
+    pub measured: Measured,
 }
 
 /// What the kernel said when it fell over.
