@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The seam between the C shim and the Rust core (kmod/core).
+ *
+ * The core is one object, compiled once per architecture and linked into the module of
+ * every kernel, so nothing in here may depend on a kernel's configuration or version.
+ *
+ * Rules for the shim:
+ *  - Enter the core only on a private stack (TDL_CORE_STACK bytes), in process context,
+ *    holding no lock: the core allocates, and a self-test runs for a long time.
+ *  - Enter it from one task at a time.
+ *  - After tdl_core_panicked() has been called the core must never be entered again, save
+ *    for tdl_core_hello(), which touches no state and neither allocates nor panics.
+ */
+#ifndef TIDELOCK_CORE_H
+#define TIDELOCK_CORE_H
+
+#include <linux/types.h>
+
+/* The longest frame on /dev/tidelock in either direction, header included. */
+#define TDL_FRAME_MAX 4096
+
+/* The private stack the core runs on. */
+#define TDL_CORE_STACK (64 * 1024)
+
+/* What this kernel can do: bits of struct tdl_hello.capabilities (tidelock_wire::Capabilities). */
+#define TDL_CAP_KTLS			0x00000001u
+#define TDL_CAP_KTLS_AES128GCM		0x00000002u
+#define TDL_CAP_KTLS_AES256GCM		0x00000004u
+#define TDL_CAP_KTLS_CHACHA20		0x00000008u
+#define TDL_CAP_KTLS_REKEY		0x00000010u
+#define TDL_CAP_IPV6			0x00000020u
+#define TDL_CAP_MPTCP			0x00000040u
+
+/* struct tdl_hello.engine_state (tidelock_wire::EngineState). */
+#define TDL_ENGINE_READY		1u
+#define TDL_ENGINE_DEAD			2u /* it panicked; everything is refused */
+
+/* What the shim knows and the hello frame tells. */
+struct tdl_hello {
+	u32 capabilities;
+	u32 engine_state;
+	u64 panics;		/* of the core, since the module was loaded */
+	u64 frames_refused;	/* written to the device and not accepted, since then */
+};
+
+/*
+ * Given by the shim, called by the core.
+ */
+
+/* NULL when there is no memory; may sleep; align is a power of two. */
+void *tdl_alloc(size_t size, size_t align);
+/* p came from tdl_alloc() with the same size and align. */
+void tdl_free(void *p, size_t size, size_t align);
+/* Fills buf from the kernel's generator, once that is seeded. */
+void tdl_random(u8 *buf, size_t len);
+/* Wall clock, seconds since 1970. */
+u64 tdl_unix_time(void);
+/*
+ * The core has panicked: msg is len bytes of printable text, not terminated, on the core's
+ * stack. Never returns: the task is parked and the engine is dead.
+ */
+void __attribute__((__noreturn__)) tdl_core_panicked(const u8 *msg, size_t len);
+
+/*
+ * Given by the core, called by the shim. Lengths fit in an int; a negative result is an errno.
+ */
+
+/* Encodes the hello frame; its length, or -ENOSPC when cap is too small. */
+ssize_t tdl_core_hello(const struct tdl_hello *hello, u8 *out, size_t cap);
+
+/*
+ * Takes one whole frame from user space, acts, and encodes the answer: its length.
+ * -EMSGSIZE: longer than TDL_FRAME_MAX. -EPROTO: not a frame that user space may send.
+ * -ENOSPC: cap is below TDL_FRAME_MAX.
+ */
+ssize_t tdl_core_frame(const u8 *in, size_t in_len, u8 *out, size_t cap);
+
+/*
+ * Writes into a self-test result, made by tdl_core_frame(), what the shim has measured
+ * afterwards: the size of the private stack and how much of it was ever used. Leaves every
+ * other frame as it is. 0, or -EPROTO when frame holds none.
+ */
+ssize_t tdl_core_stamp(u8 *frame, size_t len, u32 stack_size, u32 stack_high_water);
+
+#endif /* TIDELOCK_CORE_H */
