@@ -1,3 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-//! The frames between kernel module and daemon, for both sides.
+//! The frames between kernel module and user space, for both sides.
+//!
+//! `read(2)` on `/dev/tidelock` returns exactly one whole frame and `write(2)` takes exactly
+//! one. A frame is a fixed little-endian header followed by a payload of the length it says:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 2 | magic, [`MAGIC`] |
+//! | 2 | 1 | wire version, [`WIRE_VERSION`] |
+//! | 3 | 1 | kind |
+//! | 4 | 4 | length of the payload |
+//! | 8 | 8 | id: an answer carries the id of its request |
+//!
+//! Each direction has its own type, [`Request`] into the kernel and [`Answer`] out of it, so
+//! that neither side can decode what only the other may send. Decoding is strict: whatever
+//! decodes encodes to the same bytes again.
 #![no_std]
+#![forbid(unsafe_code)]
+
+mod answer;
+mod codec;
+mod error;
+mod frame;
+mod hello;
+mod request;
+mod self_test;
+
+pub use answer::{Answer, Refusal};
+pub use error::{DecodeError, EncodeError};
+pub use frame::{Frame, HEADER_LEN, MAGIC, MAX_FRAME, Message, WIRE_VERSION};
+pub use hello::{ABI_VERSION, Capabilities, EngineState, Hello, Version};
+pub use request::Request;
+pub use self_test::{Passed, SelfTestOutcome, SelfTestReport, SelfTestStep, StackUse};
+
+#[cfg(test)]
+mod tests;

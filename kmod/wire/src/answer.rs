@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! What the module says to user space.
+
+use crate::{
+    DecodeError, EncodeError, Hello, Message, SelfTestReport,
+    codec::{Reader, Writer},
+    frame::sealed::Payload,
+};
+
+const HELLO: u8 = 0x81;
+const SELF_TEST_REPORT: u8 = 0x82;
+const REFUSED: u8 = 0x83;
+
+/// Frames out of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The first frame after open: who is there.
+    Hello(Hello),
+    /// To [`crate::Request::SelfTest`].
+    SelfTest(SelfTestReport),
+    /// A well-formed request that this module does not carry out.
+    Refused(Refusal),
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// This build of the module has no such function.
+    Unsupported,
+}
+
+impl Message for Answer {}
+
+impl Payload for Answer {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Hello(_) => HELLO,
+            Self::SelfTest(_) => SELF_TEST_REPORT,
+            Self::Refused(_) => REFUSED,
+        }
+    }
+
+    fn len(&self) -> u32 {
+        match self {
+            Self::Hello(_) => Hello::LEN,
+            Self::SelfTest(_) => SelfTestReport::LEN,
+            Self::Refused(_) => 4,
+        }
+    }
+
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+        match self {
+            Self::Hello(hello) => hello.write(out),
+            Self::SelfTest(report) => report.write(out),
+            Self::Refused(Refusal::Unsupported) => out.u32(1),
+        }
+    }
+
+    fn read(kind: u8, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match kind {
+            HELLO => Hello::read(from).map(Self::Hello),
+            SELF_TEST_REPORT => SelfTestReport::read(from).map(Self::SelfTest),
+            REFUSED => match from.u32()? {
+                1 => Ok(Self::Refused(Refusal::Unsupported)),
+                value => Err(DecodeError::Value {
+                    field: "the refusal's reason",
+                    value: value.into(),
+                }),
+            },
+            _ => Err(DecodeError::Kind { kind }),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! Bounded reading and writing of little-endian integers.
+
+use crate::{DecodeError, EncodeError};
+
+/// Takes a payload apart, front to back.
+pub struct Reader<'a> {
+    kind: u8,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(kind: u8, payload: &'a [u8]) -> Self {
+        Self {
+            kind,
+            rest: payload,
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (head, tail) = self
+            .rest
+            .split_first_chunk()
+            .ok_or(DecodeError::Payload { kind: self.kind })?;
+        self.rest = tail;
+        Ok(*head)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// Nothing may be left over.
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
+        Err(DecodeError::Payload { kind: self.kind })
+    }
+}
+
+/// Puts a frame together, front to back.
+pub struct Writer<'a> {
+    out: &'a mut [u8],
+    len: usize,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(out: &'a mut [u8]) -> Self {
+        Self { out, len: 0 }
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        let capacity = self.out.len();
+        let end = self.len.saturating_add(bytes.len());
+        self.out
+            .get_mut(self.len..end)
+            .ok_or(EncodeError { capacity })?
+            .copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+
+    pub(crate) fn u8(&mut self, value: u8) -> Result<(), EncodeError> {
+        self.bytes(&value.to_le_bytes())
+    }
+
+    pub(crate) fn u16(&mut self, value: u16) -> Result<(), EncodeError> {
+        self.bytes(&value.to_le_bytes())
+    }
+
+    pub(crate) fn u32(&mut self, value: u32) -> Result<(), EncodeError> {
+        self.bytes(&value.to_le_bytes())
+    }
+
+    pub(crate) fn u64(&mut self, value: u64) -> Result<(), EncodeError> {
+        self.bytes(&value.to_le_bytes())
+    }
+
+    /// How much has been written.
+    pub(crate) fn finish(self) -> usize {
+        self.len
+    }
+}
