@@ -1,29 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Child processes that never outlive the factory.
 
-use std::{ffi::OsStr, io, path::Path, process::ExitStatus};
+use std::{
+    ffi::OsStr,
+    io::{self, Read},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// A child process did not do what it was started for.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// It could not be started.
-    #[error("cannot start {command}: {source}")]
-    Start {
+    /// It could not be started, or not be waited for.
+    #[error("cannot run {command}: {source}")]
+    Run {
         /// The whole command line.
         command: String,
         /// What the system said.
         source: io::Error,
     },
     /// It ended in failure.
-    #[error("{command} failed ({status}){}", indent(output))]
+    #[error("{command} failed ({status}){}", indent(&tail(output)))]
     Failed {
         /// The whole command line.
         command: String,
         /// How it ended.
         status: ExitStatus,
-        /// The end of what it wrote.
+        /// All that it wrote, standard output first.
         output: String,
     },
+    /// The factory is being stopped.
+    #[error("stopped")]
+    Cancelled,
+}
+
+/// How a child process ended, whatever its exit code.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// The children that [`run`] waits for, and whether the factory is being stopped.
+struct Children {
+    running: Vec<Pid>,
+    cancelled: bool,
+}
+
+static CHILDREN: Mutex<Children> = Mutex::new(Children {
+    running: Vec::new(),
+    cancelled: false,
+});
+
+fn children() -> MutexGuard<'static, Children> {
+    // The list is whole after every statement that changes it.
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A command whose process is killed when this process dies, however it dies.
@@ -34,15 +73,15 @@ pub enum ProcessError {
 ///
 /// The death signal is sent when the *thread* that started the child ends (prctl(2)): start
 /// what lives long from a runtime's worker, never from a blocking-pool thread that may retire.
-pub fn command(program: impl AsRef<OsStr>) -> std::process::Command {
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     use std::os::unix::process::CommandExt as _;
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let mut command = std::process::Command::new("setpriv");
+    let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])
         .arg(program)
         .process_group(0)
-        .stdin(std::process::Stdio::null());
+        .stdin(Stdio::null());
     command
 }
 
@@ -54,7 +93,7 @@ pub fn command_async(program: impl AsRef<OsStr>) -> tokio::process::Command {
 }
 
 /// The command line for people: what a shell would accept.
-pub fn show(command: &std::process::Command) -> String {
+pub fn show(command: &Command) -> String {
     let mut words: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| quote(&word.to_string_lossy()))
@@ -68,28 +107,109 @@ pub fn show(command: &std::process::Command) -> String {
 /// Runs to the end, in `dir` when given, and returns what was written to standard output.
 ///
 /// # Errors
-/// When it cannot start or ends in failure: with the end of its output.
-pub fn run(
-    mut command: std::process::Command,
-    dir: Option<&Path>,
-) -> Result<Vec<u8>, ProcessError> {
+/// When it cannot start, ends in failure, or [`cancel`] was called.
+pub fn run(command: Command, dir: Option<&Path>) -> Result<Vec<u8>, ProcessError> {
+    let shown = show(&command);
+    let Outcome {
+        status,
+        stdout,
+        stderr,
+    } = outcome(command, dir)?;
+    if status.success() {
+        return Ok(stdout);
+    }
+    let output = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+    Err(ProcessError::Failed {
+        command: shown,
+        status,
+        output,
+    })
+}
+
+/// Runs to the end, in `dir` when given, and returns all there is to know about it.
+///
+/// # Errors
+/// When it cannot start, or [`cancel`] was called; an exit code is not an error here.
+pub fn outcome(mut command: Command, dir: Option<&Path>) -> Result<Outcome, ProcessError> {
+    let shown = show(&command);
+    let failed = |source| ProcessError::Run {
+        command: shown.clone(),
+        source,
+    };
     if let Some(dir) = dir {
         command.current_dir(dir);
     }
-    let shown = show(&command);
-    let output = command.output().map_err(|source| ProcessError::Start {
-        command: shown.clone(),
-        source,
-    })?;
-    if output.status.success() {
-        return Ok(output.stdout);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = start(&mut command)
+        .map_err(failed)?
+        .ok_or(ProcessError::Cancelled)?;
+    let (stdout, stderr) = drain(&mut child);
+    let status = reap(child).map_err(failed)?;
+    if children().cancelled {
+        return Err(ProcessError::Cancelled);
     }
-    let text = [output.stdout, output.stderr].concat();
-    Err(ProcessError::Failed {
-        command: shown,
-        status: output.status,
-        output: tail(&String::from_utf8_lossy(&text)),
+    Ok(Outcome {
+        status,
+        stdout,
+        stderr,
     })
+}
+
+/// Kills every child that [`run`] and [`outcome`] wait for, and lets no other start.
+pub fn cancel() {
+    let mut children = children();
+    children.cancelled = true;
+    for pid in &children.running {
+        // It may have ended by itself: then there is nothing left to kill.
+        let _ = kill_process_group(*pid, Signal::KILL);
+    }
+}
+
+/// Starts and registers a child; `None` when the factory is being stopped.
+fn start(command: &mut Command) -> io::Result<Option<Child>> {
+    let mut children = children();
+    if children.cancelled {
+        return Ok(None);
+    }
+    let child = command.spawn()?;
+    children.running.push(Pid::from_child(&child));
+    Ok(Some(child))
+}
+
+fn drain(child: &mut Child) -> (Vec<u8>, Vec<u8>) {
+    fn all(pipe: Option<impl Read>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // A pipe that breaks ends the output; how the child ended is told by its status.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    }
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        let stderr = scope.spawn(|| all(stderr));
+        (all(stdout), stderr.join().unwrap_or_default())
+    })
+}
+
+/// Waits for the end of a registered child.
+///
+/// The child is taken off the list while it is a zombie still, so that its number cannot belong
+/// to somebody else when [`cancel`] kills it.
+fn reap(mut child: Child) -> io::Result<ExitStatus> {
+    let pid = Pid::from_child(&child);
+    let waited = loop {
+        match waitid(
+            WaitId::Pid(pid),
+            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+        ) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other,
+        }
+    };
+    children().running.retain(|running| *running != pid);
+    waited?;
+    child.wait()
 }
 
 /// The last lines of a long output.
@@ -114,11 +234,17 @@ fn quote(word: &str) -> String {
 mod tests {
     use super::*;
 
+    fn shell(script: &str) -> Command {
+        let mut child = command("sh");
+        child.args(["-c", script]);
+        child
+    }
+
     #[test]
     fn a_failure_names_the_command_and_shows_its_output() {
-        let mut child = command("sh");
-        child.args(["-c", "echo told; exit 3"]);
-        let error = run(child, None).unwrap_err().to_string();
+        let error = run(shell("echo told; exit 3"), None)
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             error,
             "sh -c 'echo told; exit 3' failed (exit status: 3)\n  told"
@@ -131,5 +257,13 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("no-such-program-here"), "{error}");
+    }
+
+    #[test]
+    fn both_outputs_are_read_whole_however_long() {
+        let outcome = outcome(shell("seq 1 50000; seq 1 50000 >&2; exit 1"), None).unwrap();
+        assert_eq!(outcome.stdout, outcome.stderr);
+        assert!(outcome.stdout.ends_with(b"\n50000\n"));
+        assert_eq!(outcome.status.code(), Some(1));
     }
 }
