@@ -11,6 +11,13 @@
  *  - Enter it from one task at a time.
  *  - After tdl_core_panicked() has been called the core must never be entered again, save
  *    for tdl_core_hello(), which touches no state and neither allocates nor panics.
+ *
+ * Rules for the core:
+ *  - When it panics it holds nothing of the kernel's: no lock, no disabled preemption, no
+ *    entry on a wait queue. It has no means to take any, and that must stay so, because
+ *    tdl_core_panicked() leaves the core's frames behind without running any of their code.
+ *  - It keeps no memory between two calls, so that what is still allocated at unload is a
+ *    leak and reported as one.
  */
 #ifndef TIDELOCK_CORE_H
 #define TIDELOCK_CORE_H
@@ -57,8 +64,9 @@ void tdl_random(u8 *buf, size_t len);
 /* Wall clock, seconds since 1970. */
 u64 tdl_unix_time(void);
 /*
- * The core has panicked: msg is len bytes of printable text, not terminated, on the core's
- * stack. Never returns: the task is parked and the engine is dead.
+ * The core has panicked: msg is len bytes of text, not terminated, that are only read here.
+ * Never returns: the shim marks the engine dead, leaves the private stack with all frames
+ * on it, frees what the core had allocated, and fails the call with -ENOTRECOVERABLE.
  */
 void __attribute__((__noreturn__)) tdl_core_panicked(const u8 *msg, size_t len);
 
@@ -68,6 +76,13 @@ void __attribute__((__noreturn__)) tdl_core_panicked(const u8 *msg, size_t len);
 
 /* Encodes the hello frame; its length, or -ENOSPC when cap is too small. */
 ssize_t tdl_core_hello(const struct tdl_hello *hello, u8 *out, size_t cap);
+
+/*
+ * Says whether tdl_core_frame() would take this frame, without acting: 0, -EMSGSIZE or
+ * -EPROTO as below. Cheap, touches no state, neither allocates nor panics: it decides what
+ * write(2) returns, before the act itself, whose answer is read later.
+ */
+ssize_t tdl_core_check(const u8 *in, size_t in_len);
 
 /*
  * Takes one whole frame from user space, acts, and encodes the answer: its length.
