@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `/dev/tidelock`, one frame at a time.
+
+use std::time::Duration;
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fd::OwnedFd,
+    fs::{Mode, OFlags, open},
+    io::{Errno, read, write},
+};
+use tidelock_wire::{Answer, Frame, Hello, MAX_FRAME, Request, SelfTestReport};
+
+use crate::failure::{Checked, Failure, ensure};
+
+/// Made by the kernel (devtmpfs) when the module registers it.
+pub(crate) const PATH: &str = "/dev/tidelock";
+
+/// An open device.
+pub(crate) struct Device(OwnedFd);
+
+/// Whether a read waits.
+#[derive(Clone, Copy)]
+pub(crate) enum Wait {
+    /// Until there is a frame.
+    Block,
+    /// Never.
+    Never,
+}
+
+impl Device {
+    /// Opens it; the kernel's own answer when it refuses.
+    pub(crate) fn try_open(wait: Wait) -> Result<Self, Errno> {
+        let flags = match wait {
+            Wait::Block => OFlags::RDWR,
+            Wait::Never => OFlags::RDWR | OFlags::NONBLOCK,
+        };
+        open(PATH, flags | OFlags::CLOEXEC, Mode::empty()).map(Self)
+    }
+
+    /// Opens it.
+    pub(crate) fn open() -> Checked<Self> {
+        Self::try_open(Wait::Block).map_err(Failure::system(format!("open {PATH}")))
+    }
+
+    /// Opens it and reads who is there.
+    pub(crate) fn greet() -> Checked<(Self, Hello)> {
+        let device = Self::open()?;
+        let hello = device.hello()?;
+        Ok((device, hello))
+    }
+
+    /// Reads one frame's bytes; the kernel's own answer when there are none.
+    pub(crate) fn try_read(&self) -> Result<Vec<u8>, Errno> {
+        let mut buffer = vec![0; MAX_FRAME];
+        let length = read(&self.0, &mut buffer)?;
+        buffer.truncate(length);
+        Ok(buffer)
+    }
+
+    /// Writes one frame's bytes; the kernel's own answer when it refuses.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        write(&self.0, bytes)
+    }
+
+    /// Reads one whole answer.
+    pub(crate) fn answer(&self) -> Checked<Frame<Answer>> {
+        let bytes = self
+            .try_read()
+            .map_err(Failure::system(format!("read {PATH}")))?;
+        Frame::decode(&bytes).map_err(|error| {
+            Failure::Assertion(format!(
+                "read {} bytes from {PATH} that are no answer: {error}",
+                bytes.len()
+            ))
+        })
+    }
+
+    /// Reads the first answer after open.
+    pub(crate) fn hello(&self) -> Checked<Hello> {
+        match self.answer()?.message {
+            Answer::Hello(hello) => Ok(hello),
+            other => Err(Failure::Assertion(format!(
+                "the first frame after open is {other:?}, not a hello"
+            ))),
+        }
+    }
+
+    /// Writes one request; the kernel's own answer when it refuses.
+    pub(crate) fn try_ask(&self, id: u64, message: Request) -> Checked<Result<(), Errno>> {
+        let bytes = encode(id, message)?;
+        match self.try_write(&bytes) {
+            Ok(length) if length == bytes.len() => Ok(Ok(())),
+            Ok(length) => Err(Failure::Assertion(format!(
+                "{PATH} took {length} of a frame's {} bytes",
+                bytes.len()
+            ))),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Writes one request and reads its answer.
+    pub(crate) fn ask(&self, id: u64, message: Request) -> Checked<Answer> {
+        self.try_ask(id, message)?
+            .map_err(Failure::system(format!("write {message:?} to {PATH}")))?;
+        let answer = self.answer()?;
+        ensure(answer.id == id, || {
+            format!("the answer to frame {id} carries the id {}", answer.id)
+        })?;
+        Ok(answer.message)
+    }
+
+    /// Has the module test itself.
+    pub(crate) fn self_test(&self, id: u64) -> Checked<SelfTestReport> {
+        match self.ask(id, Request::SelfTest)? {
+            Answer::SelfTest(report) => Ok(report),
+            other => Err(Failure::Assertion(format!(
+                "a self-test was answered with {other:?}"
+            ))),
+        }
+    }
+
+    /// What can be done now, or within `patience`.
+    pub(crate) fn ready(&self, wanted: PollFlags, patience: Duration) -> Checked<PollFlags> {
+        let mut entry = [PollFd::new(&self.0, wanted)];
+        let timeout = patience
+            .try_into()
+            .map_err(|_| Failure::Assertion("a wait too long for poll".into()))?;
+        poll(&mut entry, Some(&timeout)).map_err(Failure::system(format!("poll {PATH}")))?;
+        Ok(entry[0].revents())
+    }
+}
+
+/// The bytes of a request.
+pub(crate) fn encode(id: u64, message: Request) -> Checked<Vec<u8>> {
+    let mut bytes = vec![0; MAX_FRAME];
+    let length = Frame { id, message }
+        .encode(&mut bytes)
+        .map_err(|error| Failure::Assertion(format!("encoding {message:?}: {error}")))?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
