@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The first function on the private stack: the only place that calls the Rust core.
+ *
+ * Rust code expects a stack that is aligned to 16 bytes at each call, the kernel's C keeps
+ * only 8, so Kbuild compiles this file (its frame lies between the two) with 16.
+ */
+#include <linux/errno.h>
+#include <linux/kprobes.h>
+#include <linux/linkage.h>
+
+#include "compat.h"
+#include "core_call.h"
+#include "stack.h"
+
+static __always_inline ssize_t tdl_core_dispatch(const struct tdl_core_call *call)
+{
+	switch (call->op) {
+	case TDL_CORE_HELLO:
+		return tdl_core_hello(call->hello, call->out, call->out_len);
+	case TDL_CORE_CHECK:
+		return tdl_core_check(call->in, call->in_len);
+	case TDL_CORE_FRAME:
+		return tdl_core_frame(call->in, call->in_len, call->out, call->out_len);
+	case TDL_CORE_STAMP:
+		return tdl_core_stamp(call->out, call->out_len, TDL_CORE_STACK,
+				      call->high_water);
+	}
+	return -EINVAL;
+}
+
+/* May be left by tdl_stack_abandon() instead of returning: see the rules in stack_x86.c. */
+asmlinkage __visible noinline notrace __no_sanitize_address
+void tdl_core_entry(struct tdl_stack_slot *slot)
+{
+	slot->call->result = tdl_core_dispatch(slot->call);
+}
+NOKPROBE_SYMBOL(tdl_core_entry);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One call into the Rust core, as data.
+ */
+#ifndef TIDELOCK_CORE_CALL_H
+#define TIDELOCK_CORE_CALL_H
+
+#include <linux/types.h>
+
+#include "tidelock_core.h"
+
+struct tdl_stack_slot;
+
+enum tdl_core_op {
+	TDL_CORE_HELLO,		/* hello, to out */
+	TDL_CORE_CHECK,		/* of in */
+	TDL_CORE_FRAME,		/* in, to out */
+	TDL_CORE_STAMP,		/* high_water into out */
+};
+
+struct tdl_core_call {
+	enum tdl_core_op op;
+	const struct tdl_hello *hello;
+	const u8 *in;
+	size_t in_len;
+	u8 *out;
+	size_t out_len;
+	u32 high_water;
+	ssize_t result;
+};
+
+asmlinkage __visible void tdl_core_entry(struct tdl_stack_slot *slot);
+
+#endif /* TIDELOCK_CORE_CALL_H */

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The engine runs the Rust core: one call at a time, in an ordered workqueue, on a private
+ * stack, in process context and without any lock.
+ *
+ * When the core panics the engine is dead: the call that panicked fails with
+ * -ENOTRECOVERABLE, and so does every later one, save the hello frame, which says so and
+ * for which the core needs neither memory nor state. Nothing hangs, nothing is leaked, and
+ * the module can be unloaded and loaded again.
+ *
+ * The ordered workqueue is the lock of all that is not said to be read by others.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/atomic.h>
+#include <linux/ctype.h>
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+#include <linux/sched.h>
+
+#include "caps.h"
+#include "compat.h"
+#include "core_call.h"
+#include "engine.h"
+#include "memory.h"
+#include "stack.h"
+
+/* Of a panic's message, in the log. */
+#define TDL_LAST_WORDS 240
+
+static struct workqueue_struct *tdl_wq;
+static struct tdl_stack tdl_stack;
+static struct task_struct *tdl_runner;	/* the task below a call into the core */
+
+/* Read by others. */
+static bool tdl_dead;
+static u32 tdl_high_water;
+static atomic64_t tdl_calls;
+static atomic64_t tdl_panics;
+static atomic64_t tdl_frames_refused;
+
+bool tdl_engine_is_dead(void)
+{
+	/* Pairs with tdl_engine_kill(): who sees it dead sees why. */
+	return smp_load_acquire(&tdl_dead);
+}
+
+void tdl_engine_count_refused(void)
+{
+	atomic64_inc(&tdl_frames_refused);
+}
+
+void tdl_engine_use(struct tdl_engine_use *use)
+{
+	use->calls = atomic64_read(&tdl_calls);
+	use->panics = atomic64_read(&tdl_panics);
+	use->frames_refused = atomic64_read(&tdl_frames_refused);
+	use->stack_high_water = READ_ONCE(tdl_high_water);
+}
+
+/* Whether the current task is inside the core: nobody else can have set it to current. */
+bool tdl_engine_is_here(void)
+{
+	return READ_ONCE(tdl_runner) == current;
+}
+
+static void tdl_engine_measure(void)
+{
+	size_t used = tdl_stack_clean(&tdl_stack);
+
+	if (used > tdl_high_water)
+		WRITE_ONCE(tdl_high_water, used);
+	if (used > TDL_CORE_STACK / 2)
+		pr_warn_once("the core used %zu of %u bytes of stack: over half of it\n",
+			     used, TDL_CORE_STACK);
+}
+
+/* Lengths that the core gives are believed only as far as they fit. */
+static ssize_t tdl_engine_run(struct tdl_core_call *call)
+{
+	bool abandoned;
+
+	if (tdl_engine_is_dead() && call->op != TDL_CORE_HELLO)
+		return -ENOTRECOVERABLE;
+
+	atomic64_inc(&tdl_calls);
+	WRITE_ONCE(tdl_runner, current);
+	abandoned = tdl_stack_enter(&tdl_stack, call);
+	if (abandoned) {
+		unsigned long blocks = tdl_memory_release();
+
+		pr_info("freed %lu blocks of the dead core\n", blocks);
+	}
+	WRITE_ONCE(tdl_runner, NULL);
+	tdl_engine_measure();
+
+	if (abandoned)
+		return -ENOTRECOVERABLE;
+	if (call->result > (ssize_t)call->out_len)
+		return -EIO;
+	return call->result;
+}
+
+ssize_t tdl_engine_hello(u8 *out, size_t cap)
+{
+	const struct tdl_hello hello = {
+		.capabilities = tdl_caps(),
+		.engine_state = tdl_engine_is_dead() ? TDL_ENGINE_DEAD : TDL_ENGINE_READY,
+		.panics = atomic64_read(&tdl_panics),
+		.frames_refused = atomic64_read(&tdl_frames_refused),
+	};
+	struct tdl_core_call call = {
+		.op = TDL_CORE_HELLO,
+		.hello = &hello,
+		.out = out,
+		.out_len = cap,
+	};
+
+	return tdl_engine_run(&call);
+}
+
+ssize_t tdl_engine_check(const u8 *in, size_t len)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_CHECK,
+		.in = in,
+		.in_len = len,
+	};
+
+	return tdl_engine_run(&call);
+}
+
+/* Acts on a frame, then tells in the answer what that took of the stack. */
+ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_FRAME,
+		.in = in,
+		.in_len = len,
+		.out = out,
+		.out_len = cap,
+	};
+	struct tdl_core_call stamp = {
+		.op = TDL_CORE_STAMP,
+		.out = out,
+	};
+	ssize_t written = tdl_engine_run(&call);
+	ssize_t ret;
+
+	if (written < 0)
+		return written;
+	stamp.out_len = written;
+	stamp.high_water = tdl_high_water;
+	ret = tdl_engine_run(&stamp);
+	/* -EPROTO: the answer has no room for it, which is most answers. */
+	return ret < 0 && ret != -EPROTO ? ret : written;
+}
+
+/*
+ * The message comes from code that has just failed, so only printable characters of it, and
+ * not too many, reach the log.
+ */
+static void tdl_engine_kill(const u8 *msg, size_t len)
+{
+	/* Not on the stack, of which little may be left. Nobody else is here. */
+	static char text[TDL_LAST_WORDS + 1];
+	size_t i;
+
+	len = min_t(size_t, len, TDL_LAST_WORDS);
+	for (i = 0; i < len; i++)
+		text[i] = isascii(msg[i]) && isprint(msg[i]) ? msg[i] : '?';
+	text[len] = '\0';
+
+	if (atomic64_inc_return(&tdl_panics) == 1)
+		pr_crit("the core panicked, the engine is dead: %s\n", text);
+	/* Pairs with tdl_engine_is_dead(). */
+	smp_store_release(&tdl_dead, true);
+}
+
+/*
+ * Called by the core on the private stack; leaves it, back into tdl_engine_run(). This frame
+ * is left behind: see the rules in stack_x86.c.
+ *
+ * There is no way to get here on any other stack or task. Should there ever be one, then
+ * neither returning nor stopping the machine is an option: the task sleeps for ever and
+ * keeps the module, whose code it is in.
+ */
+notrace __no_sanitize_address
+void __noreturn tdl_core_panicked(const u8 *msg, size_t len)
+{
+	tdl_engine_kill(msg, len);
+	if (tdl_engine_is_here() && tdl_stack_holds(&tdl_stack, __builtin_frame_address(0)))
+		tdl_stack_abandon(&tdl_stack);
+
+	pr_err("the core panicked outside of the engine: the module stays\n");
+	__module_get(THIS_MODULE);
+	for (;;) {
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		schedule();
+	}
+}
+NOKPROBE_SYMBOL(tdl_core_panicked);
+
+bool tdl_engine_queue(struct work_struct *work)
+{
+	return queue_work(tdl_wq, work);
+}
+
+int tdl_engine_init(void)
+{
+	int ret = tdl_stack_init(&tdl_stack);
+
+	if (ret)
+		return ret;
+	/*
+	 * Ordered: one call at a time. Unbound, because a call may take a while, and ordered
+	 * queues are.
+	 */
+	tdl_wq = alloc_ordered_workqueue("tidelock", 0);
+	if (!tdl_wq) {
+		tdl_stack_exit(&tdl_stack);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Nobody queues work any more; what is queued ends first. */
+void tdl_engine_exit(void)
+{
+	destroy_workqueue(tdl_wq);
+	tdl_memory_exit();
+	tdl_stack_exit(&tdl_stack);
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What one opener of the device says and is told.
+ *
+ * write(2) hands one frame to the engine and waits for the verdict, which comes at once: the
+ * engine is idle then, and the check is short. What the frame asks for is done after that,
+ * and the answer waits for read(2). One frame at a time is in the engine's hands; a second
+ * write(2) waits until it is done, or gets EAGAIN.
+ *
+ * Locks, outermost first:
+ *  - reading, writing: mutexes, one read and one write at a time, held while sleeping and
+ *    while copying from and to user space;
+ *  - lock: a spinlock around the queue and busy, never held while doing anything else.
+ * The engine's work takes only the spinlock, so whoever holds a mutex may wait for the work.
+ */
+#include <linux/completion.h>
+#include <linux/err.h>
+#include <linux/mutex.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/uaccess.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "engine.h"
+#include "frame.h"
+#include "session.h"
+
+/* Frames that user space has not read yet; then it must read before it may write. */
+#define TDL_UNREAD_MAX 16
+
+struct tdl_session {
+	struct mutex reading;
+	struct mutex writing;
+	spinlock_t lock;
+	wait_queue_head_t wait;		/* for a change of unread, busy or the engine's death */
+	struct tdl_frames unread;	/* under lock */
+	bool busy;			/* under lock: the work below is the engine's */
+
+	/* The engine's from queueing the work until it clears busy, else the writer's. */
+	struct work_struct work;
+	struct tdl_frame *answer;
+	size_t in_len;
+	u8 in[TDL_FRAME_MAX];
+
+	/* Written by the work before it completes decided, read by the writer after. */
+	struct completion decided;
+	ssize_t verdict;
+};
+
+static bool tdl_session_may_write(struct tdl_session *s)
+{
+	bool may;
+
+	spin_lock(&s->lock);
+	may = !s->busy && s->unread.count < TDL_UNREAD_MAX;
+	spin_unlock(&s->lock);
+	return may;
+}
+
+static struct tdl_frame *tdl_session_first(struct tdl_session *s)
+{
+	struct tdl_frame *frame;
+
+	spin_lock(&s->lock);
+	frame = tdl_frames_first(&s->unread);
+	spin_unlock(&s->lock);
+	return frame;
+}
+
+/* The frame in the engine's hands is done; answer may be NULL. */
+static void tdl_session_done(struct tdl_session *s, struct tdl_frame *answer)
+{
+	spin_lock(&s->lock);
+	if (answer)
+		tdl_frames_push(&s->unread, answer);
+	s->busy = false;
+	spin_unlock(&s->lock);
+	wake_up_all(&s->wait);
+}
+
+/* In the engine: the first frame of every session. */
+static void tdl_session_greet(struct work_struct *work)
+{
+	struct tdl_session *s = container_of(work, struct tdl_session, work);
+
+	s->answer->len = tdl_engine_hello(s->answer->data, sizeof(s->answer->data));
+}
+
+/* In the engine: one frame of user space. */
+static void tdl_session_work(struct work_struct *work)
+{
+	struct tdl_session *s = container_of(work, struct tdl_session, work);
+	struct tdl_frame *answer = s->answer;
+	ssize_t verdict = tdl_engine_check(s->in, s->in_len);
+
+	s->answer = NULL;
+	s->verdict = verdict;
+	complete(&s->decided);
+	if (!verdict)
+		answer->len = tdl_engine_frame(s->in, s->in_len, answer->data,
+					       sizeof(answer->data));
+	/* A dead engine is told to every reader, for ever, and not once in place of a frame. */
+	if (verdict || tdl_engine_is_dead()) {
+		tdl_frame_free(answer);
+		answer = NULL;
+	}
+	tdl_session_done(s, answer);
+}
+
+/* Frees a session whose work does not run. */
+static void tdl_session_free(struct tdl_session *s)
+{
+	tdl_frames_free(&s->unread);
+	tdl_frame_free(s->answer);
+	mutex_destroy(&s->reading);
+	mutex_destroy(&s->writing);
+	kfree(s);
+}
+
+struct tdl_session *tdl_session_open(void)
+{
+	struct tdl_session *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+	ssize_t len;
+
+	if (!s)
+		return ERR_PTR(-ENOMEM);
+	mutex_init(&s->reading);
+	mutex_init(&s->writing);
+	spin_lock_init(&s->lock);
+	init_waitqueue_head(&s->wait);
+	init_completion(&s->decided);
+	tdl_frames_init(&s->unread);
+	s->answer = tdl_frame_alloc();
+	if (!s->answer) {
+		tdl_session_free(s);
+		return ERR_PTR(-ENOMEM);
+	}
+
+	INIT_WORK(&s->work, tdl_session_greet);
+	tdl_engine_queue(&s->work);
+	flush_work(&s->work);
+	len = s->answer->len;
+	if (len < 0) {
+		tdl_session_free(s);
+		return ERR_PTR(len);
+	}
+	/* Nobody else knows this session yet: no lock. */
+	tdl_frames_push(&s->unread, s->answer);
+	s->answer = NULL;
+	INIT_WORK(&s->work, tdl_session_work);
+	return s;
+}
+
+/* After the last read, write and poll. Waits for the frame in the engine's hands. */
+void tdl_session_close(struct tdl_session *s)
+{
+	cancel_work_sync(&s->work);
+	tdl_session_free(s);
+}
+
+/* Sleeps until there is a frame; with reading held, so that it stays the first. */
+static struct tdl_frame *tdl_session_await(struct tdl_session *s, bool nonblock)
+{
+	struct tdl_frame *frame;
+	bool dead;
+	int ret;
+
+	for (;;) {
+		/* In this order: what was queued before the death is still read. */
+		dead = tdl_engine_is_dead();
+		frame = tdl_session_first(s);
+		if (frame)
+			return frame;
+		if (dead)
+			return ERR_PTR(-ENOTRECOVERABLE);
+		if (nonblock)
+			return ERR_PTR(-EAGAIN);
+		ret = wait_event_interruptible(s->wait, tdl_session_first(s) ||
+							tdl_engine_is_dead());
+		if (ret)
+			return ERR_PTR(ret);
+	}
+}
+
+static ssize_t tdl_session_deliver(struct tdl_session *s, struct tdl_frame *frame,
+				   char __user *buf, size_t count)
+{
+	ssize_t len = frame->len;
+
+	/* A frame that does not fit, or that cannot be copied, stays the first. */
+	if (len > 0 && count < len)
+		return -EMSGSIZE;
+	if (len > 0 && copy_to_user(buf, frame->data, len))
+		return -EFAULT;
+
+	spin_lock(&s->lock);
+	tdl_frames_remove(&s->unread, frame);
+	spin_unlock(&s->lock);
+	tdl_frame_free(frame);
+	/* A writer may wait for room. */
+	wake_up_all(&s->wait);
+	return len;
+}
+
+ssize_t tdl_session_read(struct tdl_session *s, char __user *buf, size_t count, bool nonblock)
+{
+	struct tdl_frame *frame;
+	ssize_t ret;
+
+	if (!nonblock)
+		ret = mutex_lock_interruptible(&s->reading);
+	else
+		ret = mutex_trylock(&s->reading) ? 0 : -EAGAIN;
+	if (ret)
+		return ret;
+	frame = tdl_session_await(s, nonblock);
+	ret = IS_ERR(frame) ? PTR_ERR(frame) : tdl_session_deliver(s, frame, buf, count);
+	mutex_unlock(&s->reading);
+	return ret;
+}
+
+/* Sleeps until the engine can take a frame; with writing held, so that it is ours then. */
+static int tdl_session_claim(struct tdl_session *s, bool nonblock)
+{
+	int ret;
+
+	while (!tdl_session_may_write(s)) {
+		if (tdl_engine_is_dead())
+			return -ENOTRECOVERABLE;
+		if (nonblock)
+			return -EAGAIN;
+		ret = wait_event_interruptible(s->wait, tdl_session_may_write(s) ||
+							tdl_engine_is_dead());
+		if (ret)
+			return ret;
+	}
+	return tdl_engine_is_dead() ? -ENOTRECOVERABLE : 0;
+}
+
+/* Has the frame in s->in checked and acted upon; returns the verdict. */
+static ssize_t tdl_session_submit(struct tdl_session *s)
+{
+	reinit_completion(&s->decided);
+	spin_lock(&s->lock);
+	s->busy = true;
+	spin_unlock(&s->lock);
+	tdl_engine_queue(&s->work);
+
+	/*
+	 * A signal takes the frame back when the engine has not begun, and has no say when it
+	 * has: then it is done, and write(2) must not be called again for it.
+	 */
+	if (wait_for_completion_interruptible(&s->decided) && cancel_work_sync(&s->work)) {
+		tdl_frame_free(s->answer);
+		s->answer = NULL;
+		tdl_session_done(s, NULL);
+		return -ERESTARTSYS;
+	}
+	return s->verdict;
+}
+
+static ssize_t tdl_session_take(struct tdl_session *s, const char __user *buf, size_t count,
+				bool nonblock)
+{
+	ssize_t ret = tdl_session_claim(s, nonblock);
+
+	if (ret)
+		return ret;
+	if (copy_from_user(s->in, buf, count))
+		return -EFAULT;
+	s->in_len = count;
+	/* Before the act, so that an answer always has a place. */
+	s->answer = tdl_frame_alloc();
+	if (!s->answer)
+		return -ENOMEM;
+	ret = tdl_session_submit(s);
+	return ret ? ret : count;
+}
+
+ssize_t tdl_session_write(struct tdl_session *s, const char __user *buf, size_t count,
+			  bool nonblock)
+{
+	ssize_t ret;
+
+	if (tdl_engine_is_dead())
+		return -ENOTRECOVERABLE;
+	if (count > TDL_FRAME_MAX) {
+		tdl_engine_count_refused();
+		return -EMSGSIZE;
+	}
+
+	if (!nonblock)
+		ret = mutex_lock_interruptible(&s->writing);
+	else
+		ret = mutex_trylock(&s->writing) ? 0 : -EAGAIN;
+	if (ret)
+		return ret;
+	ret = tdl_session_take(s, buf, count, nonblock);
+	mutex_unlock(&s->writing);
+	if (ret == -EPROTO || ret == -EMSGSIZE)
+		tdl_engine_count_refused();
+	return ret;
+}
+
+__poll_t tdl_session_poll(struct tdl_session *s, struct file *file, poll_table *wait)
+{
+	__poll_t events = 0;
+
+	poll_wait(file, &s->wait, wait);
+	if (tdl_session_first(s))
+		events |= EPOLLIN | EPOLLRDNORM;
+	if (tdl_engine_is_dead())
+		return events | EPOLLERR | EPOLLHUP;
+	if (tdl_session_may_write(s))
+		events |= EPOLLOUT | EPOLLWRNORM;
+	return events;
+}
