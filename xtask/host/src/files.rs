@@ -64,6 +64,20 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Makes the symbolic link `link` to `target`, replacing an older one in one step.
+pub fn symlink_atomic(target: &Path, link: &Path) -> Result<(), FileError> {
+    let parent = link.parent().unwrap_or(Path::new("."));
+    make_dir(parent)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .make_in(parent, |path| std::os::unix::fs::symlink(target, path))
+        .map_err(FileError::of("create a link in", parent))?;
+    temporary
+        .into_temp_path()
+        .persist(link)
+        .map_err(|error| FileError::of("link", link)(error.error))
+}
+
 /// Makes the folder `path` by filling a temporary beside it and renaming that.
 ///
 /// When somebody else made the same folder meanwhile, theirs stays and ours goes: both hold
@@ -127,6 +141,17 @@ mod tests {
         });
         assert!(result.is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_nothing_else_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("latest");
+        for target in ["first", "second"] {
+            symlink_atomic(Path::new(target), &link).unwrap();
+            assert_eq!(fs::read_link(&link).unwrap(), Path::new(target));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
