@@ -4,11 +4,13 @@
 //! Every format is a pure function of a [`RunReport`](tidelock_model::RunReport); [`write`] is
 //! the edge that touches files. Text that comes from a guest is foreign: each format escapes it.
 
+pub mod compat;
 pub mod junit;
 pub mod markdown;
 pub mod reproduce;
 pub mod summary;
 
+mod live;
 mod merge;
 mod output;
 mod paint;
@@ -16,6 +18,7 @@ mod plan;
 mod text;
 mod view;
 
+pub use live::{Expected, Live};
 pub use merge::{MergeError, merge, worst};
 pub use output::{ReportError, json, link_latest, write};
 pub use paint::Paint;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Markdown (GitHub's dialect): `report.md`, and the summary of a CI step.
 
+use std::fmt::Write as _;
+
 use tidelock_model::{CellReport, RunReport, Status};
 
 use crate::{text, view};
@@ -144,12 +146,14 @@ fn failure(cell: &CellReport) -> String {
         let frames: Vec<&str> = std::iter::once(crash.headline.as_str())
             .chain(crash.frames.iter().map(String::as_str))
             .collect();
-        out.push_str(&format!(
+        let _ = write!(
+            out,
             "\n<details><summary>Call trace</summary>\n\n{}\n</details>\n",
             fenced("text", &frames.join("\n"))
-        ));
+        );
     }
-    out.push_str(&format!("\n{}", fenced("sh", &cell.reproduce)));
+    out.push('\n');
+    out.push_str(&fenced("sh", &cell.reproduce));
     out
 }
 

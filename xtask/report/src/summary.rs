@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is printed when a run has ended.
 
+use std::fmt::Write as _;
+
 use tidelock_model::{CellReport, RunReport};
 
 use crate::{Paint, text, view};
@@ -31,10 +33,7 @@ fn failure(cell: &CellReport, paint: Paint) -> String {
     let mut line = |label: &str, value: &str| {
         let value = text::one_line(value);
         if !value.is_empty() {
-            out.push_str(&format!(
-                "      {} {value}\n",
-                paint.dim(&format!("{label:<9}"))
-            ));
+            let _ = writeln!(out, "      {} {value}", paint.dim(&format!("{label:<9}")));
         }
     };
     let (verdict, reason) = text::split_verdict(&cell.reason);

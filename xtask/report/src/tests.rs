@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Each format of the one rich run.
 
-use crate::{Paint, fixture, junit, markdown, output, summary};
+use crate::{Paint, compat, fixture, junit, markdown, output, summary};
 
 #[test]
 fn json_of_the_run() {
@@ -21,4 +21,9 @@ fn markdown_of_the_run() {
 #[test]
 fn summary_of_the_run() {
     insta::assert_snapshot!(summary::render(&fixture::run(), Paint::Plain));
+}
+
+#[test]
+fn compat_of_the_run() {
+    insta::assert_snapshot!(compat::render(&fixture::run()));
 }
