@@ -6,8 +6,8 @@
  * only 8, so Kbuild compiles this file (its frame lies between the two) with 16.
  */
 #include <linux/errno.h>
-#include <linux/kprobes.h>
 #include <linux/linkage.h>
+#include <asm-generic/kprobes.h>
 
 #include "compat.h"
 #include "core_call.h"

@@ -10,16 +10,14 @@
  *
  * The ordered workqueue is the lock of all that is not said to be read by others.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/atomic.h>
 #include <linux/ctype.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
-#include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/printk.h>
 #include <linux/sched.h>
+#include <asm-generic/kprobes.h>
 
 #include "caps.h"
 #include "compat.h"
@@ -44,7 +42,7 @@ static atomic64_t tdl_frames_refused;
 
 bool tdl_engine_is_dead(void)
 {
-	/* Pairs with tdl_engine_kill(): who sees it dead sees why. */
+	/* Pairs with tdl_engine_bury(): who sees it dead sees it cleaned up. */
 	return smp_load_acquire(&tdl_dead);
 }
 
@@ -78,6 +76,16 @@ static void tdl_engine_measure(void)
 			     used, TDL_CORE_STACK);
 }
 
+/* What the core leaves behind after a panic: it never runs again, save for the hello frame. */
+static void tdl_engine_bury(void)
+{
+	unsigned long blocks = tdl_memory_release();
+
+	pr_info("freed %lu blocks of the dead core\n", blocks);
+	/* Pairs with tdl_engine_is_dead(). */
+	smp_store_release(&tdl_dead, true);
+}
+
 /* Lengths that the core gives are believed only as far as they fit. */
 static ssize_t tdl_engine_run(struct tdl_core_call *call)
 {
@@ -89,16 +97,13 @@ static ssize_t tdl_engine_run(struct tdl_core_call *call)
 	atomic64_inc(&tdl_calls);
 	WRITE_ONCE(tdl_runner, current);
 	abandoned = tdl_stack_enter(&tdl_stack, call);
-	if (abandoned) {
-		unsigned long blocks = tdl_memory_release();
-
-		pr_info("freed %lu blocks of the dead core\n", blocks);
-	}
 	WRITE_ONCE(tdl_runner, NULL);
 	tdl_engine_measure();
 
-	if (abandoned)
+	if (abandoned) {
+		tdl_engine_bury();
 		return -ENOTRECOVERABLE;
+	}
 	if (call->result > (ssize_t)call->out_len)
 		return -EIO;
 	return call->result;
@@ -163,7 +168,7 @@ ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap)
  * The message comes from code that has just failed, so only printable characters of it, and
  * not too many, reach the log.
  */
-static void tdl_engine_kill(const u8 *msg, size_t len)
+static void tdl_engine_last_words(const u8 *msg, size_t len)
 {
 	/* Not on the stack, of which little may be left. Nobody else is here. */
 	static char text[TDL_LAST_WORDS + 1];
@@ -176,8 +181,6 @@ static void tdl_engine_kill(const u8 *msg, size_t len)
 
 	if (atomic64_inc_return(&tdl_panics) == 1)
 		pr_crit("the core panicked, the engine is dead: %s\n", text);
-	/* Pairs with tdl_engine_is_dead(). */
-	smp_store_release(&tdl_dead, true);
 }
 
 /*
@@ -191,11 +194,12 @@ static void tdl_engine_kill(const u8 *msg, size_t len)
 notrace __no_sanitize_address
 void __noreturn tdl_core_panicked(const u8 *msg, size_t len)
 {
-	tdl_engine_kill(msg, len);
+	tdl_engine_last_words(msg, len);
 	if (tdl_engine_is_here() && tdl_stack_holds(&tdl_stack, __builtin_frame_address(0)))
 		tdl_stack_abandon(&tdl_stack);
 
 	pr_err("the core panicked outside of the engine: the module stays\n");
+	smp_store_release(&tdl_dead, true);
 	__module_get(THIS_MODULE);
 	for (;;) {
 		set_current_state(TASK_UNINTERRUPTIBLE);

@@ -10,8 +10,6 @@
  * call at a time (engine.c). Only the counters are read by others, hence READ_ONCE() and
  * WRITE_ONCE().
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/kernel.h>
 #include <linux/list.h>
 #include <linux/log2.h>

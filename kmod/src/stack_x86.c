@@ -20,9 +20,8 @@
  *  - none of them is instrumented by KASAN, so they leave no poison on the stack;
  *  - the task is the same before and after: preemption, credentials, current are untouched.
  */
-#include <linux/compiler.h>
-#include <linux/kprobes.h>
 #include <linux/stddef.h>
+#include <asm-generic/kprobes.h>
 #include <asm/asm.h>
 #include <asm/linkage.h>
 
@@ -63,8 +62,8 @@ TDL_STACK_SWITCH_NON_STANDARD(tdl_stack_enter);
  * Leaves @stack for good, from any depth on it, in the task that has entered it. The return
  * address that the call above pushed lies just below the slot.
  *
- * It does not return, but is not declared so: objtool believes only what it sees in one object,
- * and would find that the caller falls off its end.
+ * It does not return, which the compiler is not told: objtool cannot see it, and would find
+ * that the caller falls off its end.
  */
 noinline notrace void tdl_stack_abandon(struct tdl_stack *stack)
 {
@@ -73,7 +72,6 @@ noinline notrace void tdl_stack_abandon(struct tdl_stack *stack)
 		     "leaq	-8(%[top]), %%rsp\n\t"
 		     ASM_RET
 		     : : [top] "D" (stack->slot) : "memory");
-	unreachable();
 }
 NOKPROBE_SYMBOL(tdl_stack_abandon);
 STACK_FRAME_NON_STANDARD(tdl_stack_abandon);

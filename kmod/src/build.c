@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The shim as one compilation unit, as kernel/sched/build_policy.c does it: the kernel's
+ * headers are read once and not a dozen times, for each of a hundred kernels.
+ *
+ * Each file also compiles alone (TIDELOCK_SPLIT in Kbuild). core_call.c always does: it has
+ * flags of its own.
+ */
+#include "stack.c"
+#include "stack_x86.c"
+#include "memory.c"
+#include "shims.c"
+#include "caps.c"
+#include "engine.c"
+#include "frame.c"
+#include "session.c"
+#include "stats.c"
+#include "device.c"
+#include "main.c"
