@@ -1,3 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-//! Keys, CSR, TLS 1.3 and SPIFFE verification, sans-IO and no_std.
+//! Keys, TLS 1.3 and SPIFFE verification, sans-IO and no_std.
+//!
+//! Nothing here reads a clock, a socket or a random generator of its own: [`Platform`] is
+//! what the surroundings give. The same code runs in the kernel and in tests on a host.
+//!
+//! TLS itself is rustls', over a provider of our own ([`provider()`]) that knows TLS 1.3 and
+//! what X.509-SVIDs use, and nothing else. rustls' types do not leave this crate: whoever
+//! speaks TLS holds a [`Session`].
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod authority;
+mod config;
+mod error;
+mod identity;
+mod platform;
+mod provider;
+mod selftest;
+mod session;
+mod spiffe;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Client, Server};
+pub use error::TlsError;
+pub use identity::{Identity, SecretKey};
+pub use platform::{NoEntropy, Platform};
+pub use selftest::{SelfTestError, SelfTestPassed, Step, selftest};
+pub use session::{Negotiated, Session, SessionState};
+pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
+pub use verify::{Expected, TrustBundle};

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! What can go wrong.
+
+use crate::{NoEntropy, SpiffeIdError};
+
+/// A key, a certificate or a session could not be made or kept.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum TlsError {
+    /// Randomness is missing.
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
+    /// A SPIFFE ID is none.
+    #[error(transparent)]
+    SpiffeId(#[from] SpiffeIdError),
+    /// A certificate could not be encoded or decoded.
+    #[error("certificate: {0}")]
+    Certificate(&'static str),
+    /// The session failed; an alert may be waiting in its output.
+    #[error("TLS: {0}")]
+    Session(rustls::Error),
+    /// Data was to be sent, but the handshake is not done or the session is closed.
+    #[error("the session is not open for data")]
+    NotOpen,
+}
+
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Session(error)
+    }
+}

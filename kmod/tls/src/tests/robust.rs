@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! Whatever the peer sends, nothing panics and nobody is taken for somebody else.
+
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{SessionState, selftest::shake_hands};
+
+fn fresh() -> Pair {
+    let authority = authority();
+    let (client, server) = (issue(&authority, CLIENT), issue(&authority, SERVER));
+    pair::<Now, Now>(&authority, &client, &server).unwrap()
+}
+
+/// The lengths of the flights of a handshake: hello, server's, client's.
+fn damage_flight(number: usize, at: prop::sample::Index, bit: u8) -> Pair {
+    let mut pair = fresh();
+    for flight in 0..3 {
+        let Pair { client, server } = &mut pair;
+        let (from, to) = if flight % 2 == 0 {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        let mut bytes = from.take_output();
+        if flight == number && !bytes.is_empty() {
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+        }
+        let _ = to.receive(&bytes);
+    }
+    pair
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_changed_bit_never_leads_to_two_open_ends(
+        number in 0..3_usize,
+        at in any::<prop::sample::Index>(),
+        bit in 0..8_u8,
+    ) {
+        let pair = damage_flight(number, at, bit);
+        let open = |state| state == SessionState::Open;
+        prop_assert!(!(open(pair.client.state()) && open(pair.server.state())));
+    }
+
+    #[test]
+    fn noise_is_survived(noise in prop::collection::vec(any::<u8>(), 0..600)) {
+        let Pair { mut client, mut server } = fresh();
+        let _ = server.receive(&noise);
+        let _ = client.receive(&noise);
+        prop_assert_ne!(server.state(), SessionState::Open);
+        prop_assert_ne!(client.state(), SessionState::Open);
+    }
+
+    #[test]
+    fn it_does_not_matter_how_the_bytes_are_cut(size in 1..200_usize) {
+        let Pair { mut client, mut server } = fresh();
+        for flight in 0..3 {
+            let (from, to) = if flight % 2 == 0 {
+                (&mut client, &mut server)
+            } else {
+                (&mut server, &mut client)
+            };
+            for piece in from.take_output().chunks(size) {
+                to.receive(piece).unwrap();
+            }
+        }
+        prop_assert_eq!(client.state(), SessionState::Open);
+        prop_assert_eq!(server.state(), SessionState::Open);
+    }
+}
+
+#[test]
+fn damaged_data_ends_the_session() {
+    let mut pair = fresh();
+    shake_hands(&mut pair).unwrap();
+    pair.client.send(b"the same bytes").unwrap();
+    let mut sent: Vec<u8> = pair.client.take_output();
+    let last = sent.len() - 1;
+    sent[last] ^= 1;
+    assert!(pair.server.receive(&sent).is_err());
+    assert_eq!(pair.server.state(), SessionState::Failed);
+    assert!(pair.server.take_data().is_empty());
+}
