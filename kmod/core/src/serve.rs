@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Frames in, frames out; all of it safe code.
+
+use tidelock_wire::{
+    ABI_VERSION, Answer, Capabilities, DecodeError, EngineState, Frame, Hello, MAX_FRAME, Refusal,
+    Request, SelfTestReport, StackUse, Version,
+};
+
+use crate::self_test;
+
+/// Why a frame got no answer, as the shim returns it to `write(2)`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Errno {
+    /// `ENOSPC`: the buffer for the answer is too short.
+    NoSpace,
+    /// `EPROTO`: not a frame that user space may send.
+    Protocol,
+    /// `EMSGSIZE`: too long for a frame.
+    MessageSize,
+}
+
+impl Errno {
+    /// The negative number that C expects; the same on every architecture but four that this
+    /// module is not built for (alpha, mips, parisc, sparc).
+    pub(crate) const fn to_negative(self) -> isize {
+        match self {
+            Self::NoSpace => -28,
+            Self::Protocol => -71,
+            Self::MessageSize => -90,
+        }
+    }
+}
+
+/// What the shim knows about itself and its kernel.
+#[repr(C)]
+pub(crate) struct HelloFacts {
+    pub(crate) capabilities: u32,
+    pub(crate) engine_state: u32,
+    pub(crate) panics: u64,
+    pub(crate) frames_refused: u64,
+}
+
+/// Writes the hello frame.
+pub(crate) fn hello(facts: &HelloFacts, out: &mut [u8]) -> Result<usize, Errno> {
+    let hello = Hello {
+        abi: ABI_VERSION,
+        module: MODULE_VERSION,
+        capabilities: Capabilities::from_bits_retain(facts.capabilities),
+        // A state the core does not know is not one in which it may be used.
+        engine: EngineState::from_number(facts.engine_state).unwrap_or(EngineState::Dead),
+        panics: facts.panics,
+        frames_refused: facts.frames_refused,
+    };
+    send(0, Answer::Hello(hello), out)
+}
+
+/// The request in `input`.
+pub(crate) fn request(input: &[u8]) -> Result<Frame<Request>, Errno> {
+    Frame::decode(input).map_err(|error| match error {
+        DecodeError::TooLong { .. } => Errno::MessageSize,
+        _ => Errno::Protocol,
+    })
+}
+
+/// Carries out the request in `input` and writes the answer.
+pub(crate) fn frame(input: &[u8], out: &mut [u8]) -> Result<usize, Errno> {
+    if out.len() < MAX_FRAME {
+        return Err(Errno::NoSpace);
+    }
+    let Frame { id, message } = request(input)?;
+    let answer = match message {
+        Request::SelfTest => Answer::SelfTest(self_test::run()),
+        Request::Fault => fault(),
+    };
+    send(id, answer, out)
+}
+
+/// Puts the stack that was used into the self-test report in `frame`; other answers stay.
+pub(crate) fn stamp(frame: &mut [u8], stack: StackUse) -> Result<(), Errno> {
+    let decoded = Frame::<Answer>::decode(frame).map_err(|_| Errno::Protocol)?;
+    if let Answer::SelfTest(report) = decoded.message {
+        send(
+            decoded.id,
+            Answer::SelfTest(SelfTestReport { stack, ..report }),
+            frame,
+        )?;
+    }
+    Ok(())
+}
+
+fn send(id: u64, message: Answer, out: &mut [u8]) -> Result<usize, Errno> {
+    Frame { id, message }
+        .encode(out)
+        .map_err(|_| Errno::NoSpace)
+}
+
+#[cfg(feature = "fault-injection")]
+fn fault() -> Answer {
+    panic!("on purpose: a fault was asked for");
+}
+
+#[cfg(not(feature = "fault-injection"))]
+fn fault() -> Answer {
+    Answer::Refused(Refusal::Unsupported)
+}
+
+const MODULE_VERSION: Version = Version {
+    major: number(env!("CARGO_PKG_VERSION_MAJOR")),
+    minor: number(env!("CARGO_PKG_VERSION_MINOR")),
+    patch: number(env!("CARGO_PKG_VERSION_PATCH")),
+};
+
+const fn number(text: &str) -> u16 {
+    match u16::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("a part of the package's version does not fit into 16 bits"),
+    }
+}
