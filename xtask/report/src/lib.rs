@@ -5,12 +5,14 @@
 //! the edge that touches files. Text that comes from a guest is foreign: each format escapes it.
 
 pub mod compat;
+pub mod html;
 pub mod junit;
 pub mod markdown;
 pub mod reproduce;
 pub mod summary;
 
 mod live;
+mod logs;
 mod merge;
 mod output;
 mod paint;
@@ -19,6 +21,7 @@ mod text;
 mod view;
 
 pub use live::{Expected, Live};
+pub use logs::{LogFile, collect as collect_logs};
 pub use merge::{MergeError, merge, worst};
 pub use output::{ReportError, json, link_latest, write};
 pub use paint::Paint;

@@ -10,7 +10,7 @@ use std::{
 use tidelock_host::files::{self, FileError};
 use tidelock_model::RunReport;
 
-use crate::{junit, markdown};
+use crate::{html, junit, logs, markdown};
 
 /// GitHub refuses a longer summary of one step.
 const STEP_SUMMARY_LIMIT: u64 = 1024 * 1024;
@@ -28,6 +28,14 @@ pub enum ReportError {
         run: String,
         /// What the serialiser said.
         source: serde_json::Error,
+    },
+    /// The page could not be made.
+    #[error("the page of {run} cannot be made: {source}")]
+    Html {
+        /// The run.
+        run: String,
+        /// What the template said.
+        source: askama::Error,
     },
     /// The report could not be put as JUnit XML.
     #[error("the report of {run} cannot be put as JUnit XML: {source}")]
@@ -56,6 +64,8 @@ pub fn json(report: &RunReport) -> Result<String, ReportError> {
 pub fn write(report: &RunReport, dir: &Path) -> Result<(), ReportError> {
     files::write_atomic(&dir.join("junit.xml"), junit::render(report)?.as_bytes())?;
     files::write_atomic(&dir.join("report.md"), markdown::render(report).as_bytes())?;
+    let page = html::render(report, &logs::collect(report, dir))?;
+    files::write_atomic(&dir.join("report.html"), page.as_bytes())?;
     files::write_atomic(&dir.join("report.json"), json(report)?.as_bytes())?;
     let summary = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty());
     if let Some(path) = summary {

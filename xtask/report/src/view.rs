@@ -31,6 +31,17 @@ pub(crate) const fn mark(status: Status) -> &'static str {
     }
 }
 
+/// What has become of so many cells.
+pub(crate) const fn word(status: Status) -> &'static str {
+    match status {
+        Status::Pass => "passed",
+        Status::Skip => "skipped",
+        Status::Fail => "failed",
+        Status::Error => "in error",
+        Status::Miss => "missing",
+    }
+}
+
 /// Whether somebody has to look at it.
 pub(crate) const fn needs_attention(status: Status) -> bool {
     matches!(status, Status::Fail | Status::Error | Status::Miss)

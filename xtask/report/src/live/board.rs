@@ -155,13 +155,7 @@ impl Board {
     fn counts(&self, paint: Paint) -> String {
         let mut parts = vec![paint.bold(&text::plural(self.total(), "cell"))];
         for (status, count) in &self.done {
-            let word = match status {
-                Status::Pass => "passed",
-                Status::Skip => "skipped",
-                Status::Fail => "failed",
-                Status::Error => "in error",
-                Status::Miss => "missing",
-            };
+            let word = view::word(*status);
             parts.push(paint.status(*status, &format!("{count} {word}")));
         }
         parts.push(format!("{} running", self.running.len()));
