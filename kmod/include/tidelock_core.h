@@ -68,7 +68,7 @@ u64 tdl_unix_time(void);
  * Never returns: the shim marks the engine dead, leaves the private stack with all frames
  * on it, frees what the core had allocated, and fails the call with -ENOTRECOVERABLE.
  */
-void __attribute__((__noreturn__)) tdl_core_panicked(const u8 *msg, size_t len);
+void __noreturn tdl_core_panicked(const u8 *msg, size_t len);
 
 /*
  * Given by the core, called by the shim. Lengths fit in an int; a negative result is an errno.

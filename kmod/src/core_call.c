@@ -6,7 +6,6 @@
  * only 8, so Kbuild compiles this file (its frame lies between the two) with 16.
  */
 #include <linux/errno.h>
-#include <linux/linkage.h>
 #include <asm-generic/kprobes.h>
 
 #include "compat.h"
@@ -35,4 +34,5 @@ void tdl_core_entry(struct tdl_stack_slot *slot)
 {
 	slot->call->result = tdl_core_dispatch(slot->call);
 }
+
 NOKPROBE_SYMBOL(tdl_core_entry);

@@ -5,6 +5,7 @@
 #ifndef TIDELOCK_CORE_CALL_H
 #define TIDELOCK_CORE_CALL_H
 
+#include <linux/linkage.h>
 #include <linux/types.h>
 
 #include "tidelock_core.h"

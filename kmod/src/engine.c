@@ -199,6 +199,7 @@ void __noreturn tdl_core_panicked(const u8 *msg, size_t len)
 		tdl_stack_abandon(&tdl_stack);
 
 	pr_err("the core panicked outside of the engine: the module stays\n");
+	/* Pairs with tdl_engine_is_dead(). */
 	smp_store_release(&tdl_dead, true);
 	__module_get(THIS_MODULE);
 	for (;;) {
@@ -206,6 +207,7 @@ void __noreturn tdl_core_panicked(const u8 *msg, size_t len)
 		schedule();
 	}
 }
+
 NOKPROBE_SYMBOL(tdl_core_panicked);
 
 bool tdl_engine_queue(struct work_struct *work)

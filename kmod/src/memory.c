@@ -15,6 +15,7 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
+#include <linux/sched.h>
 
 #include "compat.h"
 #include "engine.h"
@@ -54,6 +55,9 @@ void *tdl_alloc(size_t size, size_t align)
 		return NULL;
 	if (size > TDL_MEMORY_MAX || tdl_use.bytes + size > TDL_MEMORY_MAX)
 		return NULL;
+
+	/* The core computes for long and does not know of the scheduler, but it allocates often. */
+	cond_resched();
 
 	align = max(align, __alignof__(struct tdl_block));
 	total = sizeof(*block) + size + align - 1;

@@ -31,9 +31,9 @@
 #define TDL_UNREAD_MAX 16
 
 struct tdl_session {
-	struct mutex reading;
-	struct mutex writing;
-	spinlock_t lock;
+	struct mutex reading;		/* one read(2) at a time: the first frame stays the first */
+	struct mutex writing;		/* one write(2) at a time, until it knows the verdict */
+	spinlock_t lock;		/* of the queue and of busy */
 	wait_queue_head_t wait;		/* for a change of unread, busy or the engine's death */
 	struct tdl_frames unread;	/* under lock */
 	bool busy;			/* under lock: the work below is the engine's */
@@ -49,6 +49,7 @@ struct tdl_session {
 	ssize_t verdict;
 };
 
+/* Whether write(2) need not wait: for the engine and for room, or because it is dead. */
 static bool tdl_session_may_write(struct tdl_session *s)
 {
 	bool may;
@@ -56,7 +57,7 @@ static bool tdl_session_may_write(struct tdl_session *s)
 	spin_lock(&s->lock);
 	may = !s->busy && s->unread.count < TDL_UNREAD_MAX;
 	spin_unlock(&s->lock);
-	return may;
+	return may || tdl_engine_is_dead();
 }
 
 static struct tdl_frame *tdl_session_first(struct tdl_session *s)
@@ -67,6 +68,12 @@ static struct tdl_frame *tdl_session_first(struct tdl_session *s)
 	frame = tdl_frames_first(&s->unread);
 	spin_unlock(&s->lock);
 	return frame;
+}
+
+/* Whether read(2) need not wait: there is a frame, or will never be one. */
+static bool tdl_session_may_read(struct tdl_session *s)
+{
+	return tdl_session_first(s) || tdl_engine_is_dead();
 }
 
 /* The frame in the engine's hands is done; answer may be NULL. */
@@ -177,8 +184,7 @@ static struct tdl_frame *tdl_session_await(struct tdl_session *s, bool nonblock)
 			return ERR_PTR(-ENOTRECOVERABLE);
 		if (nonblock)
 			return ERR_PTR(-EAGAIN);
-		ret = wait_event_interruptible(s->wait, tdl_session_first(s) ||
-							tdl_engine_is_dead());
+		ret = wait_event_interruptible(s->wait, tdl_session_may_read(s));
 		if (ret)
 			return ERR_PTR(ret);
 	}
@@ -226,16 +232,11 @@ static int tdl_session_claim(struct tdl_session *s, bool nonblock)
 {
 	int ret;
 
-	while (!tdl_session_may_write(s)) {
-		if (tdl_engine_is_dead())
-			return -ENOTRECOVERABLE;
-		if (nonblock)
-			return -EAGAIN;
-		ret = wait_event_interruptible(s->wait, tdl_session_may_write(s) ||
-							tdl_engine_is_dead());
-		if (ret)
-			return ret;
-	}
+	if (nonblock && !tdl_session_may_write(s))
+		return -EAGAIN;
+	ret = wait_event_interruptible(s->wait, tdl_session_may_write(s));
+	if (ret)
+		return ret;
 	return tdl_engine_is_dead() ? -ENOTRECOVERABLE : 0;
 }
 

@@ -20,6 +20,7 @@
  *  - none of them is instrumented by KASAN, so they leave no poison on the stack;
  *  - the task is the same before and after: preemption, credentials, current are untouched.
  */
+#include <linux/build_bug.h>
 #include <linux/stddef.h>
 #include <asm-generic/kprobes.h>
 #include <asm/asm.h>
@@ -55,6 +56,7 @@ noinline notrace bool tdl_stack_enter(struct tdl_stack *stack, struct tdl_core_c
 	stack->slot->call = NULL;
 	return stack->slot->abandoned;
 }
+
 NOKPROBE_SYMBOL(tdl_stack_enter);
 TDL_STACK_SWITCH_NON_STANDARD(tdl_stack_enter);
 
@@ -73,5 +75,6 @@ noinline notrace void tdl_stack_abandon(struct tdl_stack *stack)
 		     ASM_RET
 		     : : [top] "D" (stack->slot) : "memory");
 }
+
 NOKPROBE_SYMBOL(tdl_stack_abandon);
 STACK_FRAME_NON_STANDARD(tdl_stack_abandon);
