@@ -1,2 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! matrix.toml, matrix.lock, discovery and the plan of cells.
+
+mod closure;
+mod diff;
+mod find;
+mod lock;
+mod lockfile;
+mod ops;
+mod plan;
+mod relation;
+mod resolve;
+mod spec;
+mod strict;
+
+pub use closure::{Need, Unmet, closure};
+pub use diff::{Change, Diff, Mention, diff};
+pub use find::{Found, FoundKernel, Offer, Skipped, find, kind};
+pub use lock::{Lock, LockedKernel, LockedPackage, LockedRoot, LockedSuite, files};
+pub use ops::{Locking, MatrixError, discover, lock, read_lock, read_matrix};
+pub use plan::{Cell, PlanError, plan};
+pub use resolve::{Discovery, ResolveError, resolve};
+pub use spec::{
+    Capability, Matrix, RootSpec, Rule, RustSrcSpec, Selection, Selector, SeriesSpec, SuiteSpec,
+    TestProfile, Tiers,
+};
+pub use strict::SpecError;

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The cells of a run: which locked kernels it takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use tidelock_model::{Release, Series, Tier};
+
+use crate::{
+    find::order,
+    lock::{Lock, LockedKernel},
+    spec::{Capability, Matrix, Rule, Selection, Selector},
+    strict::nearest,
+};
+
+/// A kernel of a run, and what is expected of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Cell {
+    /// The kernel.
+    pub kernel: LockedKernel,
+    /// The capabilities that the module must report there, no more and no less.
+    pub expected: BTreeSet<Capability>,
+}
+
+/// Nothing sensible can be planned.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Not a pattern.
+    #[error("{glob:?} is no pattern: {reason}")]
+    Glob {
+        /// What was given.
+        glob: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A pattern that fits nothing.
+    #[error("no locked kernel{} fits {glob:?}{hint}. `cargo xtask kernels list` shows them all", if *in_tier { " of this tier" } else { "" })]
+    NoMatch {
+        /// The pattern.
+        glob: String,
+        /// Whether only one tier was looked at.
+        in_tier: bool,
+        /// What was probably meant.
+        hint: String,
+    },
+    /// A tier asks for something that is not locked.
+    #[error("the tier {tier} wants a {} kernel of {}{}, and none is locked: run `cargo xtask kernels lock`, or change the tier in matrix.toml", selector.flavour, selector.series, selector.suite.as_ref().map_or_else(String::new, |suite| format!(" from {suite}")))]
+    Empty {
+        /// The tier.
+        tier: Tier,
+        /// What it asks for.
+        selector: Selector,
+    },
+    /// The lock holds what the matrix does not know.
+    #[error(
+        "matrix.lock has {release} of the series {series}, which matrix.toml does not have: run `cargo xtask kernels lock`"
+    )]
+    Undeclared {
+        /// The kernel.
+        release: Release,
+        /// Its series.
+        series: Series,
+    },
+}
+
+/// The cells that `tier` and `globs` ask for, in the lock's order.
+///
+/// Patterns alone look at every locked kernel, so that the command that reproduces a cell needs
+/// no tier; without either it is the quick tier. Several patterns take what any of them takes.
+pub fn plan(
+    matrix: &Matrix,
+    lock: &Lock,
+    tier: Option<Tier>,
+    globs: &[String],
+) -> Result<Vec<Cell>, PlanError> {
+    let tier_or_default = match (tier, globs) {
+        (Some(tier), _) => tier,
+        (None, []) => Tier::Quick,
+        (None, _) => Tier::Full,
+    };
+    let mut kernels = select(matrix, lock, tier_or_default)?;
+    if !globs.is_empty() {
+        kernels = filter(&kernels, globs, tier.is_some())?;
+    }
+    kernels
+        .into_iter()
+        .map(|kernel| {
+            let series = matrix
+                .series(kernel.series)
+                .ok_or_else(|| PlanError::Undeclared {
+                    release: kernel.release.clone(),
+                    series: kernel.series,
+                })?;
+            Ok(Cell {
+                kernel: kernel.clone(),
+                expected: series.capabilities.clone(),
+            })
+        })
+        .collect()
+}
+
+fn select<'a>(
+    matrix: &Matrix,
+    lock: &'a Lock,
+    tier: Tier,
+) -> Result<Vec<&'a LockedKernel>, PlanError> {
+    let mut chosen: Vec<&LockedKernel> = match matrix.tiers.of(tier) {
+        Selection::Rule(Rule::All) => lock.kernels.iter().collect(),
+        Selection::Rule(Rule::NewestOfEach) => newest_of_each(&lock.kernels),
+        Selection::Newest(selectors) => selectors
+            .iter()
+            .map(|selector| {
+                let fitting = lock.kernels.iter().filter(|kernel| fits(kernel, selector));
+                fitting
+                    .max_by(|a, b| order(a, b))
+                    .ok_or_else(|| PlanError::Empty {
+                        tier,
+                        selector: selector.clone(),
+                    })
+            })
+            .collect::<Result<_, _>>()?,
+    };
+    chosen.sort_by(|a, b| order(a, b));
+    chosen.dedup();
+    Ok(chosen)
+}
+
+fn fits(kernel: &LockedKernel, selector: &Selector) -> bool {
+    kernel.series == selector.series
+        && kernel.flavour == selector.flavour
+        && selector
+            .suite
+            .as_ref()
+            .is_none_or(|suite| *suite == kernel.suite)
+}
+
+fn newest_of_each(kernels: &[LockedKernel]) -> Vec<&LockedKernel> {
+    let mut newest: BTreeMap<_, &LockedKernel> = BTreeMap::new();
+    for kernel in kernels {
+        let key = (&kernel.suite, kernel.series, kernel.flavour, kernel.arch);
+        let known = newest.entry(key).or_insert(kernel);
+        if order(known, kernel).is_lt() {
+            *known = kernel;
+        }
+    }
+    newest.into_values().collect()
+}
+
+fn filter<'a>(
+    kernels: &[&'a LockedKernel],
+    globs: &[String],
+    in_tier: bool,
+) -> Result<Vec<&'a LockedKernel>, PlanError> {
+    let mut taken = BTreeSet::new();
+    for glob in globs {
+        let pattern = glob::Pattern::new(glob).map_err(|error| PlanError::Glob {
+            glob: glob.clone(),
+            reason: error.to_string(),
+        })?;
+        let fitting: Vec<_> = kernels
+            .iter()
+            .map(|kernel| &kernel.release)
+            .filter(|release| pattern.matches(release.as_str()))
+            .collect();
+        if fitting.is_empty() {
+            let names = kernels.iter().map(|kernel| kernel.release.as_str());
+            return Err(PlanError::NoMatch {
+                glob: glob.clone(),
+                in_tier,
+                hint: nearest(glob, names)
+                    .map_or_else(String::new, |near| format!("; did you mean {near}?")),
+            });
+        }
+        taken.extend(fitting);
+    }
+    Ok(kernels
+        .iter()
+        .copied()
+        .filter(|kernel| taken.contains(&kernel.release))
+        .collect())
+}
