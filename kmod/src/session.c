@@ -44,7 +44,7 @@ struct tdl_session {
 	size_t in_len;
 	u8 in[TDL_FRAME_MAX];
 
-	/* Written by the work before it completes decided, read by the writer after. */
+	/* Written by the work before it completes decided, read after by who holds writing. */
 	struct completion decided;
 	ssize_t verdict;
 };
@@ -100,16 +100,21 @@ static void tdl_session_work(struct work_struct *work)
 {
 	struct tdl_session *s = container_of(work, struct tdl_session, work);
 	struct tdl_frame *answer = s->answer;
-	ssize_t verdict = tdl_engine_check(s->in, s->in_len);
 
 	s->answer = NULL;
-	s->verdict = verdict;
+	s->verdict = tdl_engine_check(s->in, s->in_len);
+	if (s->verdict) {
+		/* Done before it is decided: who is refused may write again at once. */
+		tdl_frame_free(answer);
+		tdl_session_done(s, NULL);
+		complete(&s->decided);
+		return;
+	}
 	complete(&s->decided);
-	if (!verdict)
-		answer->len = tdl_engine_frame(s->in, s->in_len, answer->data,
-					       sizeof(answer->data));
+
+	answer->len = tdl_engine_frame(s->in, s->in_len, answer->data, sizeof(answer->data));
 	/* A dead engine is told to every reader, for ever, and not once in place of a frame. */
-	if (verdict || tdl_engine_is_dead()) {
+	if (tdl_engine_is_dead()) {
 		tdl_frame_free(answer);
 		answer = NULL;
 	}

@@ -34,7 +34,7 @@
  * Runs @call on @stack. True when the call was abandoned. The caller makes sure that nobody
  * else uses the stack, and holds no lock.
  */
-noinline notrace bool tdl_stack_enter(struct tdl_stack *stack, struct tdl_core_call *call)
+noinline __noclone notrace bool tdl_stack_enter(struct tdl_stack *stack, struct tdl_core_call *call)
 {
 	struct tdl_stack_slot *top = stack->slot;
 
@@ -67,7 +67,7 @@ TDL_STACK_SWITCH_NON_STANDARD(tdl_stack_enter);
  * It does not return, which the compiler is not told: objtool cannot see it, and would find
  * that the caller falls off its end.
  */
-noinline notrace void tdl_stack_abandon(struct tdl_stack *stack)
+noinline __noclone notrace void tdl_stack_abandon(struct tdl_stack *stack)
 {
 	stack->slot->abandoned = 1;
 	asm volatile("movq	8(%[top]), %%rbp\n\t"
