@@ -45,7 +45,7 @@ struct Page<'a> {
     flavours: Vec<Flavour>,
     areas: Vec<Area<'a>>,
     columns: Vec<Column<'a>>,
-    groups: Vec<Rows<'a>>,
+    groups: Vec<Section<'a>>,
     legend: [(Status, &'static str); 5],
 }
 
@@ -91,7 +91,7 @@ struct Column<'a> {
     first: bool,
 }
 
-struct Rows<'a> {
+struct Section<'a> {
     series: Series,
     flavour: Flavour,
     counts: Vec<(Status, usize)>,
@@ -104,6 +104,7 @@ struct Row<'a> {
     build: String,
     boot: String,
     test: String,
+    reason: String,
     tests: Vec<Mark>,
 }
 
@@ -304,7 +305,7 @@ fn areas<'a>(columns: &[Column<'a>]) -> Vec<Area<'a>> {
     areas
 }
 
-fn groups<'a>(report: &'a RunReport, columns: &[Column<'_>]) -> Vec<Rows<'a>> {
+fn groups<'a>(report: &'a RunReport, columns: &[Column<'_>]) -> Vec<Section<'a>> {
     let counts = |group: &view::Group<'_>| {
         view::STATUSES
             .iter()
@@ -314,7 +315,7 @@ fn groups<'a>(report: &'a RunReport, columns: &[Column<'_>]) -> Vec<Rows<'a>> {
     };
     view::groups(report)
         .into_iter()
-        .map(|group| Rows {
+        .map(|group| Section {
             series: group.series,
             flavour: group.flavour,
             counts: counts(&group),
@@ -343,6 +344,7 @@ fn row<'a>(report: &RunReport, cell: &'a CellReport, columns: &[Column<'_>]) -> 
         build: time(view::build_time(cell)),
         boot: time(cell.durations_ms.get("boot").copied()),
         test: time(cell.durations_ms.get("test").copied()),
+        reason: text::clip(&text::one_line(&cell.reason), 200),
         tests: columns.iter().map(mark).collect(),
     }
 }

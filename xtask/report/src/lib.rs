@@ -11,6 +11,7 @@ pub mod markdown;
 pub mod reproduce;
 pub mod summary;
 
+mod history;
 mod live;
 mod logs;
 mod merge;
@@ -20,6 +21,7 @@ mod plan;
 mod text;
 mod view;
 
+pub use history::History;
 pub use live::{Expected, Live};
 pub use logs::{LogFile, collect as collect_logs};
 pub use merge::{MergeError, merge, worst};

@@ -167,7 +167,7 @@ fn row(cell: &CellReport) -> String {
     let reason = if cell.cached && cell.reason.is_empty() {
         "cached".into()
     } else {
-        escape(&clip(&cell.reason, 160))
+        escape(&text::clip(&cell.reason, 160))
     };
     format!(
         "| {} | {} {} | {} of {} | {} | {} | {} | {} |\n",
@@ -188,16 +188,6 @@ fn dash(count: usize) -> String {
         return "·".into();
     }
     count.to_string()
-}
-
-/// The beginning of a text, with a mark when it was longer.
-fn clip(text: &str, chars: usize) -> String {
-    let mut rest = text.chars();
-    let mut out: String = rest.by_ref().take(chars).collect();
-    if rest.next().is_some() {
-        out.push('…');
-    }
-    out
 }
 
 /// Foreign text as plain text: no markup, no HTML, no mention of a user, no table cell.

@@ -87,13 +87,20 @@ pub fn merge(plan: &[PlannedCell], reports: &[RunReport]) -> Result<RunReport, M
     })
 }
 
-/// The status of a run of `cells`: a run that proved nothing is a MISS.
+/// The status of a run of `cells`: the worst, but a SKIP only where nothing ran. A run without
+/// cells proved nothing and is a MISS.
 pub fn worst(cells: &[CellReport]) -> Status {
+    let ran = |cell: &&CellReport| cell.status != Status::Skip;
     cells
         .iter()
+        .filter(ran)
         .map(|cell| cell.status)
         .max()
-        .unwrap_or(Status::Miss)
+        .unwrap_or(if cells.is_empty() {
+            Status::Miss
+        } else {
+            Status::Skip
+        })
 }
 
 fn results<'a>(
@@ -161,3 +168,6 @@ fn joined(reports: &[RunReport], field: impl Fn(&RunReport) -> &String) -> Strin
         .collect();
     values.into_iter().collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests;

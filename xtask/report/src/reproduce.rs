@@ -3,13 +3,14 @@
 
 use tidelock_model::{Release, Tier};
 
-/// `cargo xtask matrix --tier full --kernel 6.1.0-56-amd64 --test load.module`.
+/// `cargo xtask matrix --tier full --kernel 6.1.0-56-amd64 --rerun --test load.module`.
 ///
-/// The tier stands there because `--kernel` chooses among the kernels of a tier. A release can
+/// The tier stands there because `--kernel` chooses among the kernels of a tier, and `--rerun`
+/// because a verdict, a failure too, would come from the cache. A release can
 /// hold no character that a shell or a glob takes for its own; a test's name is quoted when
 /// it does.
 pub fn command(tier: Tier, kernel: &Release, test: Option<&str>) -> String {
-    let cell = format!("cargo xtask matrix --tier {tier} --kernel {kernel}");
+    let cell = format!("cargo xtask matrix --tier {tier} --kernel {kernel} --rerun");
     test.map_or_else(|| cell.clone(), |test| with_test(&cell, test))
 }
 
@@ -38,11 +39,11 @@ mod tests {
         let kernel = "6.12.117+deb13-cloud-amd64".parse().unwrap();
         assert_eq!(
             command(Tier::Full, &kernel, None),
-            "cargo xtask matrix --tier full --kernel 6.12.117+deb13-cloud-amd64"
+            "cargo xtask matrix --tier full --kernel 6.12.117+deb13-cloud-amd64 --rerun"
         );
         assert_eq!(
             command(Tier::Quick, &kernel, Some("load.module")),
-            "cargo xtask matrix --tier quick --kernel 6.12.117+deb13-cloud-amd64 --test load.module"
+            "cargo xtask matrix --tier quick --kernel 6.12.117+deb13-cloud-amd64 --rerun --test load.module"
         );
     }
 

@@ -92,6 +92,16 @@ pub(crate) fn verdict(reason: &str) -> &str {
     split_verdict(reason).0
 }
 
+/// The beginning of a text, with a mark when it was longer.
+pub(crate) fn clip(text: &str, chars: usize) -> String {
+    let mut rest = text.chars();
+    let mut out: String = rest.by_ref().take(chars).collect();
+    if rest.next().is_some() {
+        out.push('…');
+    }
+    out
+}
+
 /// `1 cell`, `2 cells`.
 pub(crate) fn plural(count: usize, noun: &str) -> String {
     let s = if count == 1 { "" } else { "s" };

@@ -15,7 +15,9 @@ pub(crate) const STATUSES: [Status; 5] = [
 ];
 
 /// The stages in the order they run.
-const STAGES: [&str; 6] = ["fetch", "probe", "compile", "check", "boot", "test"];
+const STAGES: [&str; 7] = [
+    "fetch", "probe", "compile", "unpack", "check", "boot", "test",
+];
 
 /// The stages that make a module out of a kernel's headers.
 const BUILD: [&str; 3] = ["probe", "compile", "check"];

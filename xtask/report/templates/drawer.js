@@ -13,7 +13,7 @@ function shell(command, label) {
 function reasonOf(cell) {
   if (!cell.reason) return [];
   const [, verdict, rest] = /^\s*(\S*)\s*([\s\S]*)$/.exec(cell.reason);
-  return [h("div", { class: `reason ${cell.status.toLowerCase()}` },
+  return [h("div", { class: `because ${cell.status.toLowerCase()}` },
     h("b", {}, verdict.replace(/[:,;]+$/, "")), rest)];
 }
 

@@ -97,7 +97,8 @@ fn a_click_opens_the_cell_its_crash_its_log_and_its_command() {
     assert!(text(&mut browser, "#crash").contains("kmod/src/device.c:118"));
     assert!(text(&mut browser, "#chosen").contains("device.garbage"));
     assert!(
-        text(&mut browser, "#chosen").contains("--kernel 5.10.0-43-rt-amd64 --test device.garbage")
+        text(&mut browser, "#chosen")
+            .contains("--kernel 5.10.0-43-rt-amd64 --rerun --test device.garbage")
     );
     assert!(text(&mut browser, "#drawer .stages").contains("4.81 s"));
 

@@ -194,7 +194,7 @@ impl Cell {
             crash: None,
             module_sha256: Some(Sha256::of(kernel.as_bytes())),
             logs: format!("cells/{kernel}"),
-            reproduce: format!("cargo xtask matrix --tier full --kernel {kernel}"),
+            reproduce: format!("cargo xtask matrix --tier full --kernel {kernel} --rerun"),
             kernel: release,
         })
     }
