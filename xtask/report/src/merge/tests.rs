@@ -55,21 +55,21 @@ fn a_cell_that_no_shard_reports_is_missing_with_all_its_tests() {
     let merged = merge(&plan(), &[shard(0, 2)]).unwrap();
     assert_eq!(merged.cells.len(), 10);
     let lost = &merged.cells[0];
-    assert_eq!((lost.status, lost.tests.len()), (Status::Miss, 8));
-    assert!(lost.tests.iter().all(|test| test.status == Status::Miss));
+    assert_eq!((lost.status, lost.tests.len()), (Miss, 8));
+    assert!(lost.tests.iter().all(|test| test.status == Miss));
     assert!(
         lost.reason.starts_with("missing-result: "),
         "{}",
         lost.reason
     );
-    assert_eq!(merged.status, Status::Miss);
+    assert_eq!(merged.status, Miss);
 }
 
 #[test]
 fn a_second_run_of_a_shard_never_turns_a_failure_into_a_pass() {
     let mut again = fixture::run();
     for cell in &mut again.cells {
-        cell.status = Status::Pass;
+        cell.status = Pass;
     }
     let merged = merge(&plan(), &[again, fixture::run()]).unwrap();
     assert_eq!(merged.cells, fixture::run().cells);
