@@ -138,7 +138,7 @@ ssize_t tdl_engine_check(const u8 *in, size_t len)
 	return tdl_engine_run(&call);
 }
 
-/* Acts on a frame, then tells in the answer what that took of the stack. */
+/* Acts on a frame, then tells in the answer, if it has a place for that, what stack it took. */
 ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap)
 {
 	struct tdl_core_call call = {
@@ -160,8 +160,7 @@ ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap)
 	stamp.out_len = written;
 	stamp.high_water = tdl_high_water;
 	ret = tdl_engine_run(&stamp);
-	/* -EPROTO: the answer has no room for it, which is most answers. */
-	return ret < 0 && ret != -EPROTO ? ret : written;
+	return ret < 0 ? ret : written;
 }
 
 /*
