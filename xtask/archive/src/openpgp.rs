@@ -10,7 +10,7 @@ use pgp::{
     composed::{CleartextSignedMessage, Deserializable as _, SignedPublicKey, SignedPublicSubKey},
     crypto::hash::HashAlgorithm,
     packet::{Signature, SignatureType},
-    types::{KeyDetails as _, VerifyingKey},
+    types::{KeyDetails as _, Tag, VerifyingKey},
 };
 use tidelock_host::files;
 
@@ -106,19 +106,19 @@ fn signer(
     now: SystemTime,
 ) -> Option<String> {
     let made = acceptable(signature, now)?;
-    let good = |key: &dyn Fn() -> bool, verified: bool| verified && key();
     for key in &keyring.keys {
         if !key.details.revocation_signatures.is_empty() {
             continue;
         }
         let primary = &key.primary_key;
-        let lives = || primary_lives(key, made);
-        if good(&lives, verifies(signature, primary, text)) {
+        if verifies(signature, primary, text) && primary_lives(key, made) {
             return Some(primary.fingerprint().to_string());
         }
         for subkey in &key.public_subkeys {
-            let lives = || primary_lives(key, made) && subkey_lives(key, subkey, made);
-            if good(&lives, verifies(signature, &subkey.key, text)) {
+            if verifies(signature, &subkey.key, text)
+                && primary_lives(key, made)
+                && subkey_lives(key, subkey, made)
+            {
                 return Some(subkey.key.fingerprint().to_string());
             }
         }
@@ -160,51 +160,61 @@ fn verifies(signature: &Signature, key: &impl VerifyingKey, text: &[u8]) -> bool
     signature.verify(key, text).is_ok()
 }
 
-/// Whether the primary key is bound to a user, and had not expired at `at`.
+/// Whether the primary key has bound itself to a user, and had not expired at `at`.
+///
+/// What others say of the user (keys sign each other) is neither needed nor looked at.
 fn primary_lives(key: &SignedPublicKey, at: SystemTime) -> bool {
-    if key.details.verify_bindings(&key.primary_key).is_err() {
-        return false;
-    }
-    let created = SystemTime::from(key.primary_key.created_at());
-    let own = key
-        .details
-        .users
-        .iter()
-        .flat_map(|user| &user.signatures)
-        .chain(&key.details.direct_signatures)
-        .filter(|signature| is_by(signature, &key.primary_key));
-    let Some(newest) = own.max_by_key(|signature| signature.created()) else {
-        return false;
+    let primary = &key.primary_key;
+    let by_itself = |signature: &&Signature| {
+        signature
+            .issuer_fingerprint()
+            .contains(&&primary.fingerprint())
+            || signature
+                .issuer_key_id()
+                .contains(&&primary.legacy_key_id())
     };
-    lifetime(newest.key_expiration_time().map(Into::into))
-        .is_none_or(|lifetime| at <= created + lifetime)
-}
-
-fn is_by(signature: &Signature, key: &pgp::packet::PublicKey) -> bool {
-    signature.issuer_fingerprint().contains(&&key.fingerprint())
-        || signature.issuer_key_id().contains(&&key.legacy_key_id())
+    let of_users = key.details.users.iter().filter_map(|user| {
+        let own = user.signatures.iter().filter(by_itself);
+        let newest = own.max_by_key(|signature| signature.created())?;
+        // A revocation is no certification.
+        let good = newest.is_certification()
+            && newest
+                .verify_certification(primary, Tag::UserId, &user.id)
+                .is_ok();
+        good.then_some(newest)
+    });
+    let direct = key.details.direct_signatures.iter().filter(by_itself);
+    let direct = direct.filter(|signature| signature.verify_key(primary).is_ok());
+    let newest = of_users
+        .chain(direct)
+        .max_by_key(|signature| signature.created());
+    newest.is_some_and(|newest| !has_expired(newest, primary.created_at().into(), at))
 }
 
 /// Whether a subkey is bound for signing, is not revoked, and had not expired at `at`.
 fn subkey_lives(key: &SignedPublicKey, subkey: &SignedPublicSubKey, at: SystemTime) -> bool {
-    let revoked = subkey
-        .signatures
-        .iter()
-        .any(|signature| signature.typ() == Some(SignatureType::SubkeyRevocation));
-    if revoked || subkey.verify_bindings(&key.primary_key).is_err() {
+    let primary = &key.primary_key;
+    let revokes = |signature: &Signature| signature.typ() == Some(SignatureType::SubkeyRevocation);
+    if subkey.signatures.iter().any(revokes) {
         return false;
     }
-    let Some(newest) = subkey
+    let newest = subkey
         .signatures
         .iter()
-        .max_by_key(|signature| signature.created())
-    else {
-        return false;
-    };
-    let created = SystemTime::from(subkey.key.created_at());
-    newest.key_flags().sign()
-        && lifetime(newest.key_expiration_time().map(Into::into))
-            .is_none_or(|lifetime| at <= created + lifetime)
+        .max_by_key(|signature| signature.created());
+    newest.is_some_and(|newest| {
+        let back = newest.embedded_signature();
+        newest.verify_subkey_binding(primary, &subkey.key).is_ok()
+            && newest.key_flags().sign()
+            // The subkey's own consent: else a key could claim the signatures of another's.
+            && back.is_some_and(|back| back.verify_primary_key_binding(&subkey.key, primary).is_ok())
+            && !has_expired(newest, subkey.key.created_at().into(), at)
+    })
+}
+
+fn has_expired(signature: &Signature, created: SystemTime, at: SystemTime) -> bool {
+    lifetime(signature.key_expiration_time().map(Into::into))
+        .is_some_and(|lifetime| at > created + lifetime)
 }
 
 fn issuer(signature: &Signature) -> String {

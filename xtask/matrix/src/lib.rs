@@ -4,6 +4,7 @@
 mod closure;
 mod diff;
 mod find;
+mod list;
 mod lock;
 mod lockfile;
 mod ops;
@@ -12,10 +13,12 @@ mod relation;
 mod resolve;
 mod spec;
 mod strict;
+mod verify;
 
 pub use closure::{Need, Unmet, closure};
 pub use diff::{Change, Diff, Mention, diff};
 pub use find::{Found, FoundKernel, Offer, Skipped, find, kind};
+pub use list::{Listed, list};
 pub use lock::{Lock, LockedKernel, LockedPackage, LockedRoot, LockedSuite, files};
 pub use ops::{Locking, MatrixError, discover, lock, read_lock, read_matrix};
 pub use plan::{Cell, PlanError, plan};
@@ -25,3 +28,4 @@ pub use spec::{
     TestProfile, Tiers,
 };
 pub use strict::SpecError;
+pub use verify::{Depth, Fault, Standing, Verification, verify};
