@@ -50,7 +50,7 @@ pub fn build(contents: &Contents<'_>) -> Result<Vec<u8>, FileError> {
     for module in &contents.kernel.modules {
         let name = format!("lib/{}.ko", module.name);
         archive.file(&name, DATA, &files::read(&module.path)?)?;
-        list += &format!("/{name}\n");
+        list.extend(["/", &name, "\n"]);
     }
     archive.file("modules.list", DATA, list.as_bytes())?;
     if let Some(module) = contents.module {
@@ -167,7 +167,7 @@ mod tests {
             let line = format!("{:o} {} {} ", entry.mode(), entry.ino(), entry.name());
             let mut text = String::new();
             reader.read_to_string(&mut text).unwrap();
-            out += &format!("{line}{text:?}\n");
+            out.extend([line, format!("{text:?}\n")]);
             rest = reader.finish().unwrap();
         }
     }

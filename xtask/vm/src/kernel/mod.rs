@@ -11,7 +11,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidelock_archive::deb::{self, DebError};
 use tidelock_host::files::{self, FileError};
 use tidelock_model::{KeyBuilder, Release, Sha256};
 
@@ -23,7 +22,13 @@ const VERSION: u32 = 1;
 
 /// Where modules that kernels like to depend on live: taken along in the first pass over a
 /// package, so that mostly there is no second one.
-const LIKELY: [&str; 5] = ["/crypto/", "/net/tls/", "/drivers/virtio/", "/lib/", "/drivers/char/virtio"];
+const LIKELY: [&str; 5] = [
+    "/crypto/",
+    "/net/tls/",
+    "/drivers/virtio/",
+    "/lib/",
+    "/drivers/char/virtio",
+];
 
 /// A package of the kernel's image, in the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +38,12 @@ pub struct Package {
     /// What identifies it.
     pub sha256: Sha256,
 }
+
+/// Unpacks those files of a package that are wanted into a folder: the package, the folder, and
+/// whether a path is wanted. `tidelock_archive::deb::extract` is one.
+pub trait Unpack<E>: Fn(&Path, &Path, &dyn Fn(&Path) -> bool) -> Result<(), E> {}
+
+impl<E, F: Fn(&Path, &Path, &dyn Fn(&Path) -> bool) -> Result<(), E>> Unpack<E> for F {}
 
 /// A kernel that can be booted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,8 +76,8 @@ pub enum KernelError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A package cannot be unpacked.
-    #[error(transparent)]
-    Package(#[from] DebError),
+    #[error("{0}")]
+    Package(Box<dyn std::error::Error + Send + Sync>),
     /// There is no bzImage where Debian's kernels have it.
     #[error(
         "no vmlinuz of {release}: looked for {}; are the image, binary and modules packages all \
@@ -108,11 +119,12 @@ pub enum KernelError {
 /// finds them in `cache`, where they stay.
 ///
 /// It computes for seconds: call it where that is allowed.
-pub fn prepare(
+pub fn prepare<E: std::error::Error + Send + Sync + 'static>(
     cache: &Path,
     release: &Release,
     packages: &[Package],
     wanted: &[Wanted],
+    unpack: impl Unpack<E>,
 ) -> Result<Kernel, KernelError> {
     let mut image_key = KeyBuilder::new("kernel-image", VERSION).text("release", release.as_str());
     for package in packages {
@@ -127,7 +139,10 @@ pub fn prepare(
     let image_dir = entry(cache, "images", release, &image_key);
     let module_dir = entry(cache, "modules", release, &key);
     if !image_dir.is_dir() || !module_dir.is_dir() {
-        let unpacked = Unpacked::of(release, packages, wanted)?;
+        let unpack = |package: &Path, dir: &Path, keep: &dyn Fn(&Path) -> bool| {
+            unpack(package, dir, keep).map_err(|error| KernelError::Package(error.into()))
+        };
+        let unpacked = Unpacked::of(release, packages, wanted, &unpack)?;
         if !image_dir.is_dir() {
             files::make_dir_atomic(&image_dir, |dir| unpacked.write_image(dir))?;
         }
@@ -170,6 +185,7 @@ impl<'a> Unpacked<'a> {
         release: &'a Release,
         packages: &[Package],
         wanted: &[Wanted],
+        unpack: &dyn Unpack<KernelError>,
     ) -> Result<Self, KernelError> {
         let dir = tempfile::tempdir().map_err(FileError::of("create", &std::env::temp_dir()))?;
         let mut unpacked = Self {
@@ -182,7 +198,7 @@ impl<'a> Unpacked<'a> {
         let mut missing: BTreeSet<String> = wanted.iter().map(|w| w.name.clone()).collect();
         let mut first = true;
         while first || !missing.is_empty() {
-            let found = unpacked.pass(packages, &missing, first)?;
+            let found = unpacked.pass(packages, unpack, &missing, first)?;
             first = false;
             if found == 0 {
                 break;
@@ -204,6 +220,7 @@ impl<'a> Unpacked<'a> {
     fn pass(
         &mut self,
         packages: &[Package],
+        unpack: &dyn Unpack<KernelError>,
         names: &BTreeSet<String>,
         first: bool,
     ) -> Result<usize, KernelError> {
@@ -221,7 +238,7 @@ impl<'a> Unpacked<'a> {
             first && (text.contains("vmlinuz") || text.ends_with("/modules.builtin"))
         };
         for package in packages {
-            deb::extract(&package.path, self.dir.path(), &keep)?;
+            unpack(&package.path, self.dir.path(), &keep)?;
         }
         let new = new.into_inner();
         let count = new.len();
@@ -236,7 +253,9 @@ impl<'a> Unpacked<'a> {
             self.files.insert(name, path);
         }
         if first {
-            let text = self.find(&["modules.builtin"]).map(|path| files::read_text(&path));
+            let text = self
+                .find(&["modules.builtin"])
+                .map(|path| files::read_text(&path));
             self.builtin = modinfo::builtin(&text.transpose()?.unwrap_or_default());
         }
         Ok(count)
@@ -244,7 +263,9 @@ impl<'a> Unpacked<'a> {
 
     /// The first of `names` that is in one of the kernel's folders.
     fn find(&self, names: &[&str]) -> Option<PathBuf> {
-        self.candidates(names).into_iter().find(|path| path.is_file())
+        self.candidates(names)
+            .into_iter()
+            .find(|path| path.is_file())
     }
 
     fn candidates(&self, names: &[&str]) -> Vec<PathBuf> {
@@ -290,7 +311,10 @@ impl<'a> Unpacked<'a> {
             files::write_atomic(&dir.join(format!("{name}.ko")), &bytes)?;
         }
         let list: String = order.iter().map(|name| format!("{name}\n")).collect();
-        Ok(files::write_atomic(&dir.join("modules.list"), list.as_bytes())?)
+        Ok(files::write_atomic(
+            &dir.join("modules.list"),
+            list.as_bytes(),
+        )?)
     }
 }
 

@@ -61,7 +61,8 @@ pub enum OrderError {
 }
 
 fn wanted_by(by: Option<&str>) -> String {
-    by.map(|by| format!(" (wanted by {by})")).unwrap_or_default()
+    by.map(|by| format!(" (wanted by {by})"))
+        .unwrap_or_default()
 }
 
 /// The name as the kernel spells it.
@@ -185,7 +186,13 @@ mod tests {
         ];
         assert_eq!(
             order(&wanted, &graph, &builtin).unwrap(),
-            ["virtio_ring", "virtio", "virtio_pci", "virtio_console", "tls"]
+            [
+                "virtio_ring",
+                "virtio",
+                "virtio_pci",
+                "virtio_console",
+                "tls"
+            ]
         );
     }
 
@@ -201,7 +208,11 @@ mod tests {
             "{error}"
         );
         let error = order(&[Wanted::required("sctp")], &graph, &none).unwrap_err();
-        assert!(error.to_string().starts_with("the kernel has no module sctp,"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("the kernel has no module sctp,")
+        );
         // A module that some kernels lack may be absent; what it depends on may not.
         assert!(order(&[Wanted::optional("tls")], &graph, &none).is_err());
     }

@@ -86,9 +86,7 @@ fn decompress(payload: &[u8]) -> Result<Vec<u8>, PayloadError> {
     let (kind, result) = match payload {
         [0x7f, b'E', b'L', b'F', ..] => return Ok(payload.to_vec()),
         [0x1f, 0x8b, ..] => ("gzip", read(flate2::read::GzDecoder::new(body))),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
-            ("XZ", read(liblzma::read::XzDecoder::new(body)))
-        }
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => ("XZ", read(liblzma::read::XzDecoder::new(body))),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => (
             "Zstandard",
             zstd::stream::read::Decoder::with_buffer(body).and_then(|decoder| {

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! QEMU's command line, as a pure function of the machine.
+
+use std::path::{Path, PathBuf};
+
+use super::qemu::{Accel, Version, cpu};
+
+/// The guest's ports: the names of their sockets, and of the ports after `org.tidelock.`.
+pub const PORTS: [&str; 3] = ["control", "ktap", "kmsg"];
+
+/// Where the guest's memory lives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Memory {
+    /// In QEMU alone.
+    Anonymous,
+    /// In a file that the guest writes: what a state is saved from.
+    File(PathBuf),
+    /// In that file, what the guest writes staying in QEMU: what a state is restored from.
+    CopyOf(PathBuf),
+}
+
+/// Where a machine begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// At its reset.
+    Reset,
+    /// Where this state was saved; it waits for `cont`.
+    Restore(PathBuf),
+}
+
+/// All that makes a machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Machine {
+    /// What executes it.
+    pub accel: Accel,
+    /// ELF with a PVH note, or a bzImage.
+    pub kernel: PathBuf,
+    /// Its first root.
+    pub initramfs: PathBuf,
+    /// Its command line.
+    pub cmdline: String,
+    /// Of memory.
+    pub mib: u32,
+    /// Where that is.
+    pub memory: Memory,
+    /// Where it begins.
+    pub start: Start,
+    /// What the serial port says goes here.
+    pub serial: PathBuf,
+    /// The sockets are made here.
+    pub sockets: PathBuf,
+}
+
+/// The kernel's command line for tests.
+///
+/// The console is for panics: at this level only an emergency costs the time of the serial port,
+/// and a panic or an oops raises the level itself. Everything else comes by the kmsg port.
+pub const CMDLINE: &str = "console=ttyS0 loglevel=1 panic=-1 oops=panic printk.devkmsg=on \
+    cryptomgr.notests tsc=reliable no_timer_check random.trust_cpu=on mitigations=off";
+
+impl Machine {
+    /// The arguments for QEMU of `version`.
+    pub fn arguments(&self, version: Version) -> Vec<String> {
+        let mut out: Vec<String> = Vec::new();
+        let mut add = |words: &[&str]| out.extend(words.iter().map(|word| (*word).to_owned()));
+        add(&[
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ]);
+        add(&[
+            "-accel",
+            self.accel.as_str(),
+            "-cpu",
+            cpu(self.accel, version).model,
+        ]);
+        add(&["-smp", "1", "-m", &format!("{}M", self.mib)]);
+        match &self.memory {
+            Memory::Anonymous => add(&["-machine", "pc"]),
+            Memory::File(path) => add(&self.backend(path, "on").each_ref().map(String::as_str)),
+            Memory::CopyOf(path) => add(&self.backend(path, "off").each_ref().map(String::as_str)),
+        }
+        add(&["-kernel", &text(&self.kernel)]);
+        add(&["-initrd", &text(&self.initramfs), "-append", &self.cmdline]);
+        add(&[
+            "-chardev",
+            &format!("file,id=serial,path={}", option(&self.serial)),
+        ]);
+        add(&["-serial", "chardev:serial"]);
+        let socket = |name| option(&self.sockets.join(name));
+        add(&[
+            "-qmp",
+            &format!("unix:{},server=on,wait=off", socket("qmp")),
+        ]);
+        add(&["-device", "virtio-serial-pci"]);
+        for port in PORTS {
+            let path = socket(port);
+            add(&[
+                "-chardev",
+                &format!("socket,id={port},path={path},server=on,wait=off"),
+            ]);
+            add(&[
+                "-device",
+                &format!("virtserialport,chardev={port},name=org.tidelock.{port}"),
+            ]);
+        }
+        if let Start::Restore(state) = &self.start {
+            add(&["-global", "migration.x-ignore-shared=on"]);
+            add(&["-incoming", &channel(state, version, Direction::From)]);
+        }
+        out
+    }
+
+    fn backend(&self, path: &Path, share: &str) -> [String; 4] {
+        let (mib, path) = (self.mib, option(path));
+        let backend =
+            format!("memory-backend-file,id=ram,size={mib}M,mem-path={path},share={share}");
+        let machine = "pc,memory-backend=ram".to_owned();
+        [
+            "-object".to_owned(),
+            backend,
+            "-machine".to_owned(),
+            machine,
+        ]
+    }
+}
+
+/// Which way a state goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// It is saved.
+    To,
+    /// It is restored.
+    From,
+}
+
+/// What `migrate` and `-incoming` call the file.
+pub fn channel(path: &Path, version: Version, direction: Direction) -> String {
+    let path = text(path);
+    if version.migrates_to_files() {
+        return format!("file:{path}");
+    }
+    let quoted = format!("'{}'", path.replace('\'', r"'\''"));
+    match direction {
+        Direction::To => format!("exec:cat > {quoted}"),
+        Direction::From => format!("exec:cat {quoted}"),
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// A path as the value of one of QEMU's options, where a comma ends the value.
+fn option(path: &Path) -> String {
+    text(path).replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine {
+            accel: Accel::Tcg,
+            kernel: "/cache/vmlinux".into(),
+            initramfs: "/cache/initramfs".into(),
+            cmdline: CMDLINE.into(),
+            mib: 256,
+            memory: Memory::File("/cache/ram".into()),
+            start: Start::Reset,
+            serial: "/logs/a,b/serial.log".into(),
+            sockets: "/tmp/s".into(),
+        }
+    }
+
+    fn lines(machine: &Machine, version: &str) -> String {
+        let version = Version::parse(&format!("version {version}")).unwrap();
+        machine
+            .arguments(version)
+            .join("\n")
+            .replace("\n-", "\n\n-")
+    }
+
+    #[test]
+    fn a_machine_that_boots() {
+        insta::assert_snapshot!(lines(&machine(), "10.0.2"));
+    }
+
+    #[test]
+    fn a_machine_that_is_restored() {
+        let restored = Machine {
+            memory: Memory::CopyOf("/cache/ram".into()),
+            start: Start::Restore("/cache/it's/state".into()),
+            ..machine()
+        };
+        insta::assert_snapshot!("restored", lines(&restored, "10.0.2"));
+        insta::assert_snapshot!("restored_by_an_old_qemu", lines(&restored, "7.2.22"));
+    }
+
+    #[test]
+    fn a_machine_of_the_accelerator_probe() {
+        let probe = Machine {
+            accel: Accel::Kvm,
+            memory: Memory::Anonymous,
+            ..machine()
+        };
+        insta::assert_snapshot!(lines(&probe, "10.0.2"));
+    }
+}
