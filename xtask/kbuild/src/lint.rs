@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! sparse and checkpatch over the C sources, for CI.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use tidelock_host::{
+    files,
+    process::{self, Outcome},
+};
+use tidelock_model::{KeyBuilder, Sha256};
+
+use crate::{
+    compile::{self, CompileRequest},
+    error::KbuildError,
+    infrastructure,
+    sandbox::Sandbox,
+    stage::{self, Stage},
+};
+
+/// What a checker has to say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LintReport {
+    /// Its complaints, a line each; empty when the sources are clean.
+    pub complaints: Vec<String>,
+}
+
+impl LintReport {
+    /// Whether there is no complaint.
+    pub fn is_clean(&self) -> bool {
+        self.complaints.is_empty()
+    }
+}
+
+/// Builds the module with sparse looking at each file (`C=2`), each on its own; the root must
+/// have sparse in it, the module may lack its core.
+///
+/// Only what it says of the module's own files counts: its release lags behind the kernel's
+/// headers and complains of those.
+///
+/// # Errors
+/// When the root has no sparse, or the sources do not build.
+pub fn sparse(cache: &Path, request: &CompileRequest<'_>) -> Result<LintReport, KbuildError> {
+    if !request.root.path.join("usr/bin/sparse").exists() {
+        return Err(KbuildError::Incomplete {
+            what: "/usr/bin/sparse".into(),
+            packages: vec![format!("the build root {}", request.root.path.display())],
+        });
+    }
+    let work = stage::work_dir(cache)?;
+    compile::populate(work.path(), request)?;
+    let sandbox = Sandbox {
+        root: request.root,
+        headers: request.headers,
+        work: work.path(),
+    };
+    // What the core brings matters to modpost alone, whose word is not asked here.
+    let core = match request.core {
+        Some(_) => "",
+        None => "as -o core.o_shipped /dev/null\n",
+    };
+    let ran = sandbox.run(&format!(
+        "{core}{} C=2 CHECK=sparse TIDELOCK_SPLIT=1 KBUILD_MODPOST_WARN=1 modules",
+        compile::make(request)
+    ))?;
+    files::write_atomic(request.log, ran.log.as_bytes())?;
+    if let (false, Some(what)) = (ran.status.success(), infrastructure::sign(&ran.log)) {
+        return Err(KbuildError::Toolchain {
+            what: what.into(),
+            log: request.log.into(),
+        });
+    }
+    let own: Vec<&str> = request.sources.files.keys().map(String::as_str).collect();
+    let report = of_sparse(&ran.log, &own);
+    if report.is_clean() && !ran.status.success() {
+        return Err(KbuildError::Toolchain {
+            what: "the build under sparse failed and nothing says why".into(),
+            log: request.log.into(),
+        });
+    }
+    Ok(report)
+}
+
+/// The complaints in sparse's output about one of the files `own`.
+fn of_sparse(log: &str, own: &[&str]) -> LintReport {
+    let complains = |line: &&str| line.contains(": warning: ") || line.contains(": error: ");
+    let is_own = |line: &&str| {
+        let path = line.split(':').next().unwrap_or_default();
+        let path = path.strip_prefix("/work/").unwrap_or(path);
+        own.contains(&path)
+    };
+    LintReport {
+        complaints: log
+            .lines()
+            .filter(complains)
+            .filter(is_own)
+            .map(str::to_owned)
+            .collect(),
+    }
+}
+
+/// Unpacks checkpatch and its word lists from the source of a kernel, such as the
+/// `/usr/src/linux-source-6.1.tar.xz` that a `linux-source` package installs.
+///
+/// # Errors
+/// When the file cannot be read, or has no checkpatch in it.
+pub fn ensure_checkpatch(cache: &Path, tarball: &Path) -> Result<Stage<PathBuf>, KbuildError> {
+    let started = Instant::now();
+    let key = KeyBuilder::new("checkpatch", 1)
+        .digest("tarball", &Sha256::of(&files::read(tarball)?))
+        .finish();
+    let place = stage::place(cache, "checkpatch", &key);
+    let cached = stage::once(&place, || {
+        files::make_dir_atomic(&place, |dir| {
+            let mut tar = process::command("tar");
+            tar.args(["--extract", "--strip-components=2", "--wildcards"])
+                .arg("--file")
+                .arg(tarball)
+                .arg("--directory")
+                .arg(dir)
+                .args(["*/scripts/checkpatch.pl", "*/scripts/spelling.txt"])
+                .arg("*/scripts/const_structs.checkpatch");
+            process::run(tar, None)?;
+            Ok::<(), KbuildError>(())
+        })
+    })?;
+    Ok(Stage::new(place, key, cached, started))
+}
+
+/// Runs checkpatch over whole files (`paths`, seen from `dir`); `scripts` is the folder that
+/// [`ensure_checkpatch`] made.
+///
+/// # Errors
+/// When it cannot be run.
+pub fn checkpatch(
+    scripts: &Path,
+    dir: &Path,
+    paths: &[PathBuf],
+    log: &Path,
+) -> Result<LintReport, KbuildError> {
+    let mut perl = process::command("perl");
+    perl.arg(scripts.join("checkpatch.pl"))
+        .args(["--no-tree", "--strict", "--terse", "--no-summary", "--file"])
+        .args(paths)
+        .env("LC_ALL", "C");
+    let Outcome {
+        status,
+        stdout,
+        stderr,
+    } = process::outcome(perl, Some(dir))?;
+    let text = String::from_utf8_lossy(&stdout).into_owned();
+    let said = String::from_utf8_lossy(&stderr);
+    files::write_atomic(log, format!("{text}{said}").as_bytes())?;
+    let report = LintReport {
+        complaints: text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(str::to_owned)
+            .collect(),
+    };
+    // It ends with 1 when it has complaints, and with others when it is broken.
+    if report.is_clean() != status.success() {
+        return Err(KbuildError::Toolchain {
+            what: format!(
+                "checkpatch ended with {status} and {} complaints: {}",
+                report.complaints.len(),
+                said.trim()
+            ),
+            log: log.into(),
+        });
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sparse_is_heard_about_our_files_only() {
+        let log = "  CHECK   /work/src/a.c\n\
+                   /work/src/a.c:7:1: warning: symbol 'x' was not declared. Should it be static?\n\
+                   src/a.c:9:1: error: typename in expression\n\
+                   ./include/linux/fs.h:1:1: warning: directive in macro's argument list\n\
+                   /work/src/a.mod.c:1:1: warning: made by modpost\n";
+        let report = of_sparse(log, &["src/a.c"]);
+        assert_eq!(report.complaints.len(), 2);
+        assert!(of_sparse("  CHECK   /work/src/a.c\n", &["src/a.c"]).is_clean());
+    }
+}
