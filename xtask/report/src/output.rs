@@ -97,3 +97,31 @@ pub fn link_latest(dir: &Path) -> Result<(), FileError> {
     };
     files::symlink_atomic(Path::new(name), &parent.join("latest"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_steps_summary_is_added_to_and_stays_within_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("summary.md");
+        let report = fixture::run();
+        files::write_atomic(&path, b"of an earlier command\n").unwrap();
+        append_summary(&report, &path).unwrap();
+        let whole = markdown::render(&report);
+        assert_eq!(
+            files::read_text(&path).unwrap(),
+            format!("of an earlier command\n{whole}")
+        );
+
+        let full = "x".repeat(usize::try_from(STEP_SUMMARY_LIMIT).unwrap() - 1000);
+        files::write_atomic(&path, full.as_bytes()).unwrap();
+        append_summary(&report, &path).unwrap();
+        append_summary(&report, &path).unwrap();
+        let text = files::read_text(&path).unwrap();
+        assert!(text.len() as u64 <= STEP_SUMMARY_LIMIT);
+        assert!(text.ends_with("The whole is in `report.md`.\n"));
+    }
+}

@@ -11,14 +11,14 @@ use crate::{Paint, text, view};
 pub fn render(report: &RunReport, paint: Paint) -> String {
     let mut out: String = view::failing(report)
         .into_iter()
-        .map(|cell| failure(cell, paint) + "\n")
+        .map(|cell| failure(report, cell, paint) + "\n")
         .collect();
     out.push_str(&counts(report, paint));
     out.push_str(&closing(report, paint));
     out
 }
 
-fn failure(cell: &CellReport, paint: Paint) -> String {
+fn failure(report: &RunReport, cell: &CellReport, paint: Paint) -> String {
     let mut out = format!(
         "{} {}  {}\n",
         paint.status(cell.status, &format!("{:<5}", cell.status)),
@@ -45,7 +45,12 @@ fn failure(cell: &CellReport, paint: Paint) -> String {
     if let Some(frame) = cell.crash.as_ref().and_then(|crash| crash.frames.first()) {
         line("at", frame);
     }
-    line("logs", &cell.logs);
+    if !cell.logs.is_empty() {
+        line(
+            "logs",
+            &format!("target/matrix/{}/{}", report.run, cell.logs),
+        );
+    }
     line("reproduce", &cell.reproduce);
     out
 }

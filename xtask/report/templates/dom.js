@@ -108,4 +108,5 @@ $("theme").addEventListener("click", () => {
 });
 dark.addEventListener("change", nameTheme);
 nameTheme();
+document.documentElement.classList.add("scripted");
 for (const element of document.querySelectorAll("#theme, #tools, .copy")) element.hidden = false;

@@ -5,8 +5,10 @@ const drawer = $("drawer");
 let opened = null;
 let cameFrom = null;
 
+/** A command that breaks between its words only, and is selected as it is. */
 function shell(command, label) {
-  return h("div", { class: "shell" }, h("code", {}, command),
+  const words = command.split(" ").flatMap((word, index) => [index ? " " : "", h("span", {}, word)]);
+  return h("div", { class: "shell" }, h("code", {}, words),
     h("button", { type: "button", class: "copy", "data-copy": command, "aria-label": label }, "Copy"));
 }
 

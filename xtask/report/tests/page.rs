@@ -211,6 +211,28 @@ const CONTRAST: &str = r"(() => {
 })()";
 
 #[test]
+fn what_is_printed_has_every_command_and_no_controls() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut browser = open(&fixture::run(), dir.path());
+    browser.eval("document.querySelector('tr[data-cell=\"5\"] .open').click()");
+    browser.resize(1050, 740);
+    browser.show_as_printed();
+    let seen = |browser: &mut Browser, selector: &str| {
+        browser.eval(&format!(
+            "[...document.querySelectorAll({selector:?})].filter(e => e.checkVisibility()).length"
+        ))
+    };
+    assert_eq!(
+        seen(&mut browser, "#drawer, #tools, #theme, .copy"),
+        json!(0)
+    );
+    assert_eq!(seen(&mut browser, ".cluster .command"), json!(6));
+    assert_eq!(seen(&mut browser, "#grid tr[data-cell]"), json!(10));
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    browser.screenshot(&shots.join("printed.png"));
+}
+
+#[test]
 fn hostile_text_stays_text() {
     let dir = tempfile::tempdir().unwrap();
     let mut browser = open(&fixture::run(), dir.path());

@@ -194,6 +194,14 @@ impl Browser {
         );
     }
 
+    /// Shows the page as it is printed.
+    pub fn show_as_printed(&mut self) {
+        self.call(
+            "Emulation.setEmulatedMedia",
+            &json!({"media": "print", "features": []}),
+        );
+    }
+
     /// The size of the page's window.
     pub fn resize(&mut self, width: u32, height: u32) {
         self.call(
