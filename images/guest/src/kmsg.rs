@@ -12,6 +12,11 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::{Mode, OFlags, open},
+};
+
 use crate::failure::{Checked, Failure};
 
 const LOG: &str = "/dev/kmsg";
@@ -19,8 +24,10 @@ const LOG: &str = "/dev/kmsg";
 const RECORD: usize = 16 * 1024;
 /// What the host reads as a broken scan.
 const LOST: &[u8] = b"# kmsg lost records\n";
-/// How long the stream may take to come to a marker.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// What the port takes in one write.
+const BATCH: usize = 32 * 1024 - RECORD;
+/// How long the stream may take to come to a marker, on a busy host.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A thread sends each record, as the kernel gives it, to the port.
 pub(crate) struct Stream {
@@ -31,12 +38,18 @@ pub(crate) struct Stream {
 impl Stream {
     /// Starts with the oldest record that the kernel still has.
     pub(crate) fn start(port: File) -> Checked<Self> {
-        let log = File::open(LOG).map_err(Failure::system(format!("open {LOG}")))?;
+        let log = open(
+            LOG,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map(File::from)
+        .map_err(Failure::system(format!("open {LOG}")))?;
         let (sender, passed) = channel();
         let gate = Arc::new(Mutex::new(()));
         let pass = Arc::clone(&gate);
         thread::spawn(move || {
-            let said = pump(log, port, &sender, &pass);
+            let said = pump(&log, port, &sender, &pass);
             // The host misses what comes now: the log itself is the last place to say so.
             let _ = write(Level::Error, &format!("kmsg stream ended: {said}"));
         });
@@ -83,7 +96,9 @@ pub(crate) fn write(level: Level, text: &str) -> Checked<()> {
         Level::Error => 3,
         Level::Info => 6,
     };
-    let line = format!("<{number}>{TAG}{text}");
+    // Without its line break a record stays open for a continuation, and is shown to no reader
+    // before the next one comes.
+    let line = format!("<{number}>{TAG}{text}\n");
     OpenOptions::new()
         .write(true)
         .open(LOG)
@@ -93,30 +108,58 @@ pub(crate) fn write(level: Level, text: &str) -> Checked<()> {
 
 const TAG: &str = "tidelock-guest: ";
 
-fn pump(
-    mut log: File,
-    mut port: File,
-    sender: &Sender<String>,
-    gate: &Mutex<()>,
-) -> std::io::Error {
-    let mut buffer = vec![0; RECORD];
+fn pump(log: &File, mut port: File, sender: &Sender<String>, gate: &Mutex<()>) -> Stop {
+    let mut batch = Batch::default();
     loop {
         drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
-        let sent = match log.read(&mut buffer) {
-            Ok(length) => port.write_all(&buffer[..length]).map(|()| {
-                if let Some(text) = own(&buffer[..length]) {
-                    // No one waits any more when PID 1 is going down.
-                    let _ = sender.send(text.into());
-                }
-            }),
-            // The ring was overrun: the next read goes on with the oldest record left.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => port.write_all(LOST),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
-            Err(error) => return error,
-        };
-        if let Err(error) = sent {
+        if let Err(stop) = batch.fill(log) {
+            return stop;
+        }
+        if let Err(error) = port.write_all(&batch.bytes) {
             return error;
         }
+        for text in batch.own.drain(..) {
+            // No one waits any more when PID 1 is going down.
+            let _ = sender.send(text);
+        }
+    }
+}
+
+/// What ends the stream.
+type Stop = std::io::Error;
+
+/// Records that go to the port in one write: each write is a trip to the host and back.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    /// The texts of our own records in it.
+    own: Vec<String>,
+}
+
+impl Batch {
+    /// Waits for a record, and takes what follows it without a wait.
+    fn fill(&mut self, log: &File) -> Result<(), Stop> {
+        self.bytes.clear();
+        let mut buffer = vec![0; RECORD];
+        while self.bytes.len() < BATCH {
+            match { log }.read(&mut buffer) {
+                Ok(length) => {
+                    self.bytes.extend_from_slice(&buffer[..length]);
+                    self.own.extend(own(&buffer[..length]).map(str::to_owned));
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock if self.bytes.is_empty() => {
+                        poll(&mut [PollFd::new(log, PollFlags::IN)], None)?;
+                    }
+                    ErrorKind::WouldBlock => return Ok(()),
+                    // The ring was overrun: the next read goes on with the oldest record left.
+                    ErrorKind::BrokenPipe => self.bytes.extend_from_slice(LOST),
+                    ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(())
     }
 }
 

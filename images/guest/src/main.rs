@@ -35,6 +35,11 @@ fn main() -> ExitCode {
         (Some(child::TEST), Some(name)) => child::test(&name),
         (Some(child::CHECK), Some(taint)) => child::check(&taint),
         (Some(child::TERMINAL), Some(tty)) => child::terminal(&tty),
+        // The factory asks before it boots anything.
+        (Some("--list"), None) => {
+            tests::names().iter().for_each(|name| println!("{name}"));
+            ExitCode::SUCCESS
+        }
         _ => {
             eprintln!(
                 "tidelock-guest is /init of the test guest, and starts its own children; it does \

@@ -110,7 +110,7 @@ fn kmsg_lost(stage: &mut Stage, _: &Heart) -> Checked<()> {
         .write(true)
         .open("/dev/kmsg")
         .map_err(Failure::system("open /dev/kmsg"))?;
-    let line = format!("<7>{}", "x".repeat(900));
+    let line = format!("<7>{}\n", "x".repeat(900));
     let held = stage.stream.hold();
     for _ in 0..4096 {
         log.write_all(line.as_bytes())
