@@ -49,7 +49,7 @@ pub struct Outcome {
     pub stderr: Vec<u8>,
 }
 
-/// The children that [`run`] waits for, and whether the factory is being stopped.
+/// The children that are waited for, and whether the factory is being stopped.
 struct Children {
     running: Vec<Pid>,
     cancelled: bool,
@@ -155,7 +155,31 @@ pub fn outcome(mut command: Command, dir: Option<&Path>) -> Result<Outcome, Proc
     })
 }
 
-/// Kills every child that [`run`] and [`outcome`] wait for, and lets no other start.
+/// Runs to the end with our own output, and returns how it ended.
+///
+/// # Errors
+/// When it cannot start, or [`cancel`] was called; an exit code is not an error here.
+pub fn passthrough(mut command: Command, dir: Option<&Path>) -> Result<ExitStatus, ProcessError> {
+    let shown = show(&command);
+    let failed = |source| ProcessError::Run {
+        command: shown.clone(),
+        source,
+    };
+    if let Some(dir) = dir {
+        command.current_dir(dir);
+    }
+    let child = start(&mut command)
+        .map_err(failed)?
+        .ok_or(ProcessError::Cancelled)?;
+    let status = reap(child).map_err(failed)?;
+    if children().cancelled {
+        Err(ProcessError::Cancelled)
+    } else {
+        Ok(status)
+    }
+}
+
+/// Kills every child that [`run`], [`outcome`] and [`passthrough`] wait for, and lets no other start.
 pub fn cancel() {
     let mut children = children();
     children.cancelled = true;

@@ -2,7 +2,7 @@
 //! Signs in a build's log that the toolchain or the host failed, not the code.
 
 /// What a broken toolchain or a full host writes, and code that is merely wrong never causes.
-const SIGNS: [&str; 12] = [
+const SIGNS: [&str; 13] = [
     "internal compiler error",
     "Segmentation fault",
     "Killed",
@@ -15,6 +15,7 @@ const SIGNS: [&str; 12] = [
     "error while loading shared libraries",
     "Exec format error",
     ": not found",
+    "fopen failed",
 ];
 
 /// The first line of `log` that tells of a broken toolchain.
@@ -38,6 +39,7 @@ mod tests {
             "gcc-10: fatal error: Killed signal terminated program cc1",
             "/bin/sh: 1: awk: not found",
             "a.c:1: internal compiler error: Segmentation fault",
+            "error: objtool [signal.c:75]: read_stack_limit: fopen failed: No such file or directory",
             "scripts/mod/modpost: error while loading shared libraries: libelf.so.1",
         ] {
             assert!(sign(&format!("  CC a.o\n{line}\n")).is_some(), "{line}");

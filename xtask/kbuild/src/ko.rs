@@ -220,7 +220,7 @@ impl<'data> KoFile<'data> {
             if let Some((entries, _)) = section.rela(LE, self.elf.data())? {
                 relocations.extend(entries.iter().map(|entry| LoadedRelocation {
                     section: name,
-                    offset: entry.r_offset(LE),
+                    offset: entry.r_offset.get(LE),
                     kind: Some(entry.r_type(LE, false)),
                 }));
             }

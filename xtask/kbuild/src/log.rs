@@ -87,7 +87,8 @@ fn classify(line: &str) -> Option<BuildFailure> {
     if let Some(modpost) = modpost(trimmed) {
         return Some(modpost);
     }
-    if trimmed.contains("objtool: ") || trimmed.contains(": objtool:") {
+    // "warning: objtool: f()+0x1: ..." and, of objtool itself, "error: objtool [elf.c:1]: ...".
+    if trimmed.contains(": objtool") {
         let warning = trimmed.contains("warning: objtool");
         return Some(if warning {
             BuildFailure::CompileWarning(text())
@@ -183,6 +184,7 @@ mod tests {
                 "/work/t.o: error: objtool: f()+0x1: undefined stack state",
                 "objtool-error",
             ),
+            ("error: objtool [elf.c:75]: no such thing", "objtool-error"),
             (
                 "ERROR: modpost: \"get_mm_exe_file\" [/work/t.ko] undefined!",
                 "unresolved-symbol",

@@ -61,6 +61,11 @@ impl Probe {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The digest of the question.
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(&self.text)
+    }
 }
 
 /// The probes of one kernel.

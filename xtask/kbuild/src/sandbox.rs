@@ -71,7 +71,9 @@ impl Sandbox<'_> {
         let mut command = process::command("bwrap");
         command.args(["--unshare-all", "--die-with-parent", "--new-session"]);
         command.arg("--ro-bind").arg(&self.root.path).arg("/");
-        command.args(["--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", KERNEL]);
+        // objtool looks up the limit of its stack in /proc since Linux 7.1.
+        command.args(["--dev", "/dev", "--proc", "/proc"]);
+        command.args(["--tmpfs", "/tmp", "--tmpfs", KERNEL]);
         for (host, inside) in mounts(&self.headers.folders)? {
             command.arg("--ro-bind").arg(host).arg(inside);
         }

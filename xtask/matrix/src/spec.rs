@@ -92,6 +92,21 @@ pub enum Capability {
     Mptcp,
 }
 
+impl Capability {
+    /// The name in `matrix.toml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ktls => "ktls",
+            Self::KtlsAes128gcm => "ktls-aes128gcm",
+            Self::KtlsAes256gcm => "ktls-aes256gcm",
+            Self::KtlsChacha20 => "ktls-chacha20",
+            Self::KtlsRekey => "ktls-rekey",
+            Self::Ipv6 => "ipv6",
+            Self::Mptcp => "mptcp",
+        }
+    }
+}
+
 /// A build root.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

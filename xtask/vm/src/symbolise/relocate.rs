@@ -29,7 +29,7 @@ impl Layout {
             let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
                 continue;
             };
-            if sh_flags.0 & SHF_ALLOC.0 != 0 {
+            if sh_flags & u64::from(SHF_ALLOC) != 0 {
                 addresses.insert(section.index().0, next);
                 next = (next + section.size()).next_multiple_of(ALIGN) + ALIGN;
             }

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Panics while it is loaded.
+ */
+#include <linux/kernel.h>
+#include <linux/module.h>
+
+static int __init fault_init(void)
+{
+	panic("on purpose");
+	return 0;
+}
+
+static void __exit fault_exit(void)
+{
+}
+
+module_init(fault_init);
+module_exit(fault_exit);
+
+MODULE_DESCRIPTION("A faulty module the factory must find out");
+MODULE_LICENSE("GPL");

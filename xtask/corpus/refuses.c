@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Refuses to be loaded.
+ */
+#include <linux/module.h>
+
+static int __init fault_init(void)
+{
+	return -ENODEV;
+}
+
+static void __exit fault_exit(void)
+{
+}
+
+module_init(fault_init);
+module_exit(fault_exit);
+
+MODULE_DESCRIPTION("A faulty module the factory must find out");
+MODULE_LICENSE("GPL");

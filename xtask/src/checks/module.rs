@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Checks of the C shim's text: checkpatch, and sparse against a kernel of each series.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result, anyhow};
+use tidelock_archive::NoProgress;
+use tidelock_host::{
+    files, process,
+    tools::{self, Tool},
+};
+use tidelock_kbuild::{CompileRequest, LintReport, ProbeRequest, Sources};
+use tidelock_matrix::LockedKernel;
+
+use super::{Context, Tally};
+use crate::run::{
+    build::{self, Ingredients},
+    lab, runtime,
+    sources::{self, Plans},
+};
+
+/// checkpatch comes with the kernel's source; the package names the host's own kernel.
+const SOURCE: Tool = Tool {
+    program: "/usr/share/doc/linux-source",
+    package: "linux-source",
+};
+const PERL: Tool = Tool {
+    program: "perl",
+    package: "perl",
+};
+
+pub(super) fn style(context: &Context) -> Result<Tally> {
+    let mut tally = checkpatch(context)?;
+    tally += sparse(context)?;
+    Ok(tally)
+}
+
+/// checkpatch --strict over every C file of the module and of the corpus.
+fn checkpatch(context: &Context) -> Result<Tally> {
+    tools::require(&[SOURCE, PERL], context.install)?;
+    let scripts = tidelock_kbuild::ensure_checkpatch(&files::cache_dir()?, &newest_source()?)?;
+    let mut git = process::command("git");
+    git.args([
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "--",
+        "kmod/*.[ch]",
+    ]);
+    git.arg("xtask/corpus/*.c");
+    let list = String::from_utf8(process::run(git, Some(&context.root))?)?;
+    let paths: Vec<PathBuf> = list.lines().map(PathBuf::from).collect();
+    let log = context.root.join("target/module/checkpatch.log");
+    let report = tidelock_kbuild::checkpatch(&scripts.result, &context.root, &paths, &log)?;
+    Ok(told("checkpatch", paths.len(), &report))
+}
+
+/// The source that is installed, by its tarball.
+fn newest_source() -> Result<PathBuf> {
+    let dir = std::fs::read_dir("/usr/src").context("reading /usr/src")?;
+    let mut tarballs: Vec<PathBuf> = dir
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            name.starts_with("linux-source-") && name.ends_with(".tar.xz")
+        })
+        .collect();
+    tarballs.sort();
+    tarballs
+        .pop()
+        .ok_or_else(|| anyhow!("no /usr/src/linux-source-*.tar.xz: is linux-source installed?"))
+}
+
+/// sparse over the module as each series' newest standard kernel sees it.
+fn sparse(context: &Context) -> Result<Tally> {
+    let plans = Plans::read(&context.root)?;
+    let fetcher = sources::fetcher(&context.source)?;
+    let mut newest: BTreeMap<_, &LockedKernel> = BTreeMap::new();
+    for kernel in plans
+        .lock
+        .kernels
+        .iter()
+        .filter(|kernel| kernel.flavour.as_str() == "standard")
+    {
+        // The lock is sorted by version: the last of a series is its newest.
+        newest.insert(kernel.series, kernel);
+    }
+    let sources = Sources::read(&context.root.join("kmod"))?;
+    let cache = files::cache_dir()?;
+    let mut tally = Tally::default();
+    for kernel in newest.into_values() {
+        let root = plans
+            .lock
+            .root(&kernel.root)
+            .context("a build root the lock does not have")?;
+        let wanted = [kernel.header_files(), root.files()].concat();
+        let fetched = async { Ok(fetcher.fetch(&wanted, Arc::new(NoProgress)).await?) };
+        runtime::block_on(fetched)?;
+        let with = Ingredients {
+            cache: &cache,
+            sources: &sources,
+            core: None,
+            store: fetcher.store(),
+        };
+        let (root, headers) =
+            build::tools(kernel, root, &with).map_err(|ending| anyhow!(ending.reason))?;
+        let log = context
+            .root
+            .join("target/module")
+            .join(kernel.release.as_str());
+        let probes = ProbeRequest {
+            root: &root,
+            headers: &headers,
+            probes: &sources.probes,
+            log: &log.join("probe.log"),
+        };
+        let answers = tidelock_kbuild::run_probes(&cache, &probes)?.result;
+        let request = CompileRequest {
+            root: &root,
+            headers: &headers,
+            sources: &sources,
+            answers: &answers,
+            core: None,
+            module: "tidelock",
+            version: env!("CARGO_PKG_VERSION"),
+            log: &log.join("sparse.log"),
+        };
+        let report = tidelock_kbuild::sparse(&cache, &request)?;
+        tally += told(
+            &format!("sparse on {}", kernel.release),
+            sources.files.len(),
+            &report,
+        );
+    }
+    Ok(tally)
+}
+
+/// Prints what a checker said.
+fn told(checker: &str, files: usize, report: &LintReport) -> Tally {
+    let verdict = if report.is_clean() {
+        "clean"
+    } else {
+        "NOT CLEAN"
+    };
+    println!("{checker}: {files} files, {verdict}");
+    report
+        .complaints
+        .iter()
+        .for_each(|line| println!("  {line}"));
+    Tally::one(report.is_clean())
+}
+
+/// The host programs that the matrix needs are needed here too.
+pub(super) fn host(context: &Context) -> Result<()> {
+    Ok(tools::require(&lab::host_tools(), context.install)?)
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `cargo xtask test`: everything CI runs.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::options::{self, HostOptions, SourceOptions};
+use crate::{
+    checks::{Context, STEPS, Step, Tally},
+    exit::{Exit, UsageError},
+};
+
+/// Run every check of the repository, as CI does
+///
+/// All steps run, also after one failed. The last line counts the checks.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --list\n  \
+                        cargo xtask test --only format --only lint"
+)]
+pub(crate) struct Test {
+    /// Run this step alone; may be given several times
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+
+    /// List the steps
+    #[arg(long)]
+    list: bool,
+
+    #[command(flatten)]
+    source: SourceOptions,
+
+    #[command(flatten)]
+    host: HostOptions,
+}
+
+impl Test {
+    pub(crate) fn run(self) -> Result<Exit> {
+        if self.list {
+            STEPS
+                .iter()
+                .for_each(|step| println!("{:<14}{}", step.name, step.about));
+            return Ok(Exit::Passed);
+        }
+        let steps = chosen(&self.only)?;
+        let context = Context {
+            root: options::checkout(),
+            install: self.host.install(),
+            source: self.source,
+        };
+        let mut total = Tally::default();
+        let mut red = Vec::new();
+        for step in steps {
+            let tally = run_step(step, &context);
+            total += tally;
+            if !tally.green() {
+                red.push(step.name);
+            }
+        }
+        if !red.is_empty() {
+            println!("\nfailed: {}", red.join(", "));
+        }
+        println!(
+            "\ntidelock: {} passed, {} failed",
+            total.passed, total.failed
+        );
+        Ok(if red.is_empty() {
+            Exit::Passed
+        } else {
+            Exit::Failed
+        })
+    }
+}
+
+/// Runs one step; one that could not be run counts as one failed check.
+fn run_step(step: &Step, context: &Context) -> Tally {
+    println!("\n== {}: {}", step.name, step.about);
+    let started = Instant::now();
+    let tally = (step.run)(context).unwrap_or_else(|error| {
+        println!("error: {error:#}");
+        Tally::one(false)
+    });
+    // A step of which nothing ran is a failed check too.
+    let tally = if tally == Tally::default() {
+        Tally::one(false)
+    } else {
+        tally
+    };
+    let verdict = if tally.green() { "ok" } else { "FAILED" };
+    println!("== {}: {verdict} ({:.0?})", step.name, started.elapsed());
+    tally
+}
+
+fn chosen(only: &[String]) -> Result<Vec<&'static Step>> {
+    if let Some(unknown) = only
+        .iter()
+        .find(|name| STEPS.iter().all(|step| step.name != **name))
+    {
+        let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        let text = format!(
+            "there is no step {unknown:?}; the steps are {}",
+            names.join(", ")
+        );
+        return Err(UsageError(text).into());
+    }
+    Ok(STEPS
+        .iter()
+        .filter(|step| only.is_empty() || only.iter().any(|name| name == step.name))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_named_runs_and_unknown_names_are_refused() {
+        assert_eq!(chosen(&[]).unwrap().len(), STEPS.len());
+        let names: Vec<_> = chosen(&["unit".into(), "format".into()])
+            .unwrap()
+            .iter()
+            .map(|step| step.name)
+            .collect();
+        assert_eq!(names, ["format", "unit"], "in the order of the list");
+        let error = chosen(&["lints".into()]).err().unwrap();
+        assert!(error.to_string().contains("format, lint"), "{error}");
+        assert_eq!(Exit::of(&error), Exit::Usage);
+    }
+}

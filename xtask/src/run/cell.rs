@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One kernel through all stages, from its packages to its verdict.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use tidelock_archive::NoProgress;
+use tidelock_host::files;
+use tidelock_kbuild::{CheckPolicy, CoreObject};
+use tidelock_matrix::Cell;
+use tidelock_model::{CellReport, Durations, KeyBuilder, Measured, Sha256, Status, TestReport};
+use tidelock_vm::{
+    kernel::{self, Kernel},
+    run::run_cell,
+    spec::{self, CellSpec, Event},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    build::{self, Built, Ingredients, record},
+    ending::Ending,
+    lab::Lab,
+    modules, results,
+};
+
+/// What a cell tells of its way.
+pub(crate) type Stage<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+/// What came of the stages before the report.
+struct Tried {
+    durations: Durations,
+    module: Option<Sha256>,
+    outcome: Result<Tested, Ending>,
+}
+
+/// What the guests said; kept by the module's bytes, the kernel and the guest.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Tested {
+    status: Status,
+    reason: String,
+    tests: Vec<TestReport>,
+    crash: Option<tidelock_model::Crash>,
+    durations_ms: Durations,
+}
+
+/// A cell's report, and where the logs of the run that made it are.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Kept {
+    report: CellReport,
+    logs: PathBuf,
+}
+
+/// The report of a cell that nothing changed for since it was run, if there is one. Its logs
+/// are linked into the folder of this run.
+pub(crate) fn remembered(lab: &Lab, cell: &Cell) -> Option<CellReport> {
+    let Kept { report, logs } = lab.results.get(&key(lab, cell))?;
+    let here = lab.run_dir.join(&report.logs);
+    // Without its logs a report points nowhere: then the cell is run again.
+    (logs.is_dir() && files::symlink_atomic(&logs, &here).is_ok()).then(|| CellReport {
+        cached: true,
+        ..report
+    })
+}
+
+/// Runs a cell through all stages. Whatever happens, there is a report.
+pub(crate) async fn run(lab: &Arc<Lab>, cell: &Cell, stage: Stage<'_>) -> CellReport {
+    let logs = lab.run_dir.join(cell.kernel.release.as_str());
+    let tried = stages(lab, cell, &logs, stage).await;
+    let report = report(lab, cell, tried);
+    if results::lasts(&report) {
+        // Without the cache the next run is slower, and no less true.
+        let kept = Kept { report, logs };
+        let _ = lab.results.put(&key(lab, cell), &kept);
+        return kept.report;
+    }
+    report
+}
+
+/// The key of all that the cell's report depends on.
+fn key(lab: &Lab, cell: &Cell) -> Sha256 {
+    let mut key = KeyBuilder::new("cell", 1)
+        .text("code", env!("TIDELOCK_STAGE_CODE"))
+        .digest("shim", &lab.sources.digest())
+        .digest("core", &lab.core_key)
+        .digest("guest", &lab.guest.digest)
+        .text("engine", &lab.engine.describe())
+        .text("release", cell.kernel.release.as_str())
+        .text("expected", &format!("{:?}", cell.expected))
+        .text("profile", &format!("{:?}", lab.plans.matrix.test))
+        .text("tests", &lab.tests.join(" "));
+    for probe in &lab.sources.probes {
+        key = key.digest(probe.name(), &probe.digest());
+    }
+    let root = lab.plans.lock.root(&cell.kernel.root);
+    for package in cell.kernel.image.iter().chain(&cell.kernel.headers) {
+        key = key.digest("kernel", &package.file.sha256);
+    }
+    for package in root.iter().flat_map(|root| &root.packages) {
+        key = key.digest("root", &package.file.sha256);
+    }
+    key.finish()
+}
+
+async fn stages(lab: &Arc<Lab>, cell: &Cell, logs: &Path, stage: Stage<'_>) -> Tried {
+    let mut tried = Tried {
+        durations: Durations::new(),
+        module: None,
+        outcome: Err(Ending::error("fetch", "nothing was tried")),
+    };
+    tried.outcome = match prepare(lab, cell, logs, stage, &mut tried.durations).await {
+        Err(ending) => Err(ending),
+        Ok((built, kernel)) => {
+            tried.module = Some(built.module.sha256);
+            boot(lab, cell, logs, stage, &built, kernel).await
+        }
+    };
+    if let Ok(tested) = &tried.outcome {
+        tried.durations.extend(tested.durations_ms.clone());
+    }
+    tried
+}
+
+/// Everything before the boot: fetch, probe, compile, unpack, check.
+async fn prepare(
+    lab: &Arc<Lab>,
+    cell: &Cell,
+    logs: &Path,
+    stage: Stage<'_>,
+    durations: &mut Durations,
+) -> Result<(Built, Kernel), Ending> {
+    stage("fetch");
+    let started = Instant::now();
+    fetch(lab, cell).await?;
+    record(durations, "fetch", started.elapsed());
+    let core = lab
+        .core()
+        .await
+        .map_err(|error| Ending::error("compile", format!("{error:#}")))?;
+    stage("build");
+    let (lab_, kernel, logs_) = (Arc::clone(lab), cell.kernel.clone(), logs.to_owned());
+    let task = tokio::task::spawn_blocking(move || {
+        let root = lab_.plans.lock.root(&kernel.root).ok_or_else(|| {
+            Ending::error(
+                "probe",
+                format!("matrix.lock has no build root {}", kernel.root),
+            )
+        })?;
+        let with = Ingredients {
+            cache: &lab_.cache,
+            sources: &lab_.sources,
+            core: Some(CoreObject {
+                bytes: &core.bytes,
+                sha256: core.sha256,
+            }),
+            store: lab_.fetcher.store(),
+        };
+        let mut built = build::build(&kernel, root, &with, &logs_, &|_| {})?;
+        let started = Instant::now();
+        let image = unpack(&lab_, &kernel)?;
+        record(&mut built.durations, "unpack", started.elapsed());
+        let started = Instant::now();
+        let sibling = image.modules.first().map(|module| module.path.clone());
+        let sibling = sibling.ok_or_else(|| Ending::error("check", "the kernel has no module"))?;
+        build::check(&built, &sibling, &CheckPolicy::TIDELOCK, &logs_)?;
+        record(&mut built.durations, "check", started.elapsed());
+        Ok((built, image))
+    });
+    let (built, kernel) = task
+        .await
+        .map_err(|error| Ending::error("build", error))??;
+    durations.extend(built.durations.clone());
+    Ok((built, kernel))
+}
+
+/// Gets the packages of the kernel and of its build root.
+pub(crate) async fn fetch(lab: &Lab, cell: &Cell) -> Result<(), Ending> {
+    let mut files = cell.kernel.files();
+    files.extend(
+        lab.plans
+            .lock
+            .root(&cell.kernel.root)
+            .iter()
+            .flat_map(|root| root.files()),
+    );
+    let fetched = lab.fetcher.fetch(&files, Arc::new(NoProgress)).await;
+    fetched
+        .map(drop)
+        .map_err(|errors| Ending::of_fetch(&errors))
+}
+
+/// The kernel's image and the modules the tests need.
+pub(crate) fn unpack(lab: &Lab, kernel: &tidelock_matrix::LockedKernel) -> Result<Kernel, Ending> {
+    let packages: Vec<kernel::Package> = kernel
+        .image
+        .iter()
+        .map(|package| kernel::Package {
+            path: lab.fetcher.store().path(&package.file.sha256),
+            sha256: package.file.sha256,
+        })
+        .collect();
+    kernel::prepare(
+        &lab.cache,
+        &kernel.release,
+        &packages,
+        &modules::wanted(),
+        tidelock_archive::deb::extract,
+    )
+    .map_err(|error| Ending::error("unpack", error))
+}
+
+/// Boots the kernel and runs the tests, or finds what they said of the same bytes before.
+async fn boot(
+    lab: &Lab,
+    cell: &Cell,
+    logs: &Path,
+    stage: Stage<'_>,
+    built: &Built,
+    kernel: Kernel,
+) -> Result<Tested, Ending> {
+    let key = KeyBuilder::new("tested", 1)
+        .text("code", env!("TIDELOCK_STAGE_CODE"))
+        .digest("module", &built.module.sha256)
+        .digest("kernel", &kernel.key)
+        .digest("guest", &lab.guest.digest)
+        .text("engine", &lab.engine.describe())
+        .text("profile", &format!("{:?}", lab.plans.matrix.test))
+        .text("tests", &lab.tests.join(" "))
+        .finish();
+    if let Some(tested) = (!lab.rerun)
+        .then(|| lab.results.get::<Tested>(&key))
+        .flatten()
+    {
+        return Ok(tested);
+    }
+    let spec = spec(lab, kernel, built.module.stripped.clone(), logs);
+    let tell = |event: Event<'_>| match event {
+        Event::Booting => stage("boot"),
+        Event::Testing(name) => stage(name),
+        Event::Ready { .. } | Event::Tested(_) => {}
+    };
+    let outcome = run_cell(&lab.engine, &spec, &tell, &CancellationToken::new()).await;
+    let mut tested = Tested {
+        status: outcome.status,
+        reason: outcome.reason,
+        tests: outcome.tests,
+        crash: outcome.crash,
+        durations_ms: outcome.durations_ms,
+    };
+    if let Some(crash) = &mut tested.crash {
+        modules::symbolise(crash, &built.module.unstripped);
+    }
+    expect_capabilities(&mut tested, cell);
+    if matches!(tested.status, Status::Pass | Status::Fail) {
+        // Without the cache the next run is slower, and no less true.
+        let _ = lab.results.put(&key, &tested);
+    }
+    Ok(tested)
+}
+
+/// A cell with its module built and checked, ready to boot.
+pub(crate) async fn ready(lab: &Arc<Lab>, cell: &Cell) -> Result<CellSpec, Ending> {
+    let logs = lab.run_dir.clone();
+    let mut durations = Durations::new();
+    let tell = |stage: &str| eprintln!("{}: {stage}", cell.kernel.release);
+    let (built, kernel) = prepare(lab, cell, &logs, &tell, &mut durations).await?;
+    Ok(spec(lab, kernel, built.module.stripped, &logs))
+}
+
+/// What QEMU is started with for a cell.
+pub(crate) fn spec(lab: &Lab, kernel: Kernel, module: PathBuf, logs: &Path) -> CellSpec {
+    let profile = &lab.plans.matrix.test;
+    let mut spec = CellSpec::new(kernel, lab.guest.path.clone(), logs.to_owned());
+    spec.module = Some(module);
+    spec.tests.clone_from(&lab.tests);
+    spec.mib = profile.memory_mib;
+    spec.limits = spec::Limits {
+        boot: std::time::Duration::from_secs(profile.boot_seconds.into()),
+        test: std::time::Duration::from_secs(profile.test_seconds.into()),
+        ..spec::Limits::default()
+    };
+    spec
+}
+
+/// Holds what the module reported of the kernel against what `matrix.toml` declares.
+fn expect_capabilities(tested: &mut Tested, cell: &Cell) {
+    let expected: Vec<&str> = cell
+        .expected
+        .iter()
+        .map(|capability| capability.as_str())
+        .collect();
+    let Some(test) = tested
+        .tests
+        .iter_mut()
+        .find(|test| test.name == "device.hello")
+    else {
+        return;
+    };
+    if test.status != Status::Pass {
+        return;
+    }
+    if let Some(wrong) = mismatch(&expected, &test.measured) {
+        test.status = Status::Fail;
+        test.detail = wrong;
+        if tested.status < Status::Fail {
+            tested.status = Status::Fail;
+            tested.reason = format!("{}: {}", test.name, test.detail);
+        }
+    }
+}
+
+/// What is wrong with the capabilities that were measured, if anything is.
+fn mismatch(expected: &[&str], measured: &Measured) -> Option<String> {
+    let Some(text) = measured.get("capabilities") else {
+        return Some("capability-mismatch: the module reported none".into());
+    };
+    let names = |text: &str| -> Vec<String> {
+        let words = text
+            .split([' ', ','])
+            .filter(|word| !word.is_empty() && *word != "none");
+        let mut names: Vec<String> = words
+            .map(|word| word.to_lowercase().replace(['_', '-'], ""))
+            .collect();
+        names.sort();
+        names
+    };
+    let (want, got) = (names(&expected.join(" ")), names(text));
+    (want != got).then(|| {
+        let expected = expected.join(", ");
+        format!("capability-mismatch: the module reported {text}; matrix.toml declares {expected}")
+    })
+}
+
+fn report(lab: &Lab, cell: &Cell, tried: Tried) -> CellReport {
+    let planned = lab.planned(cell);
+    let mut report = match tried.outcome {
+        Err(ending) => {
+            planned.without_result(lab.tier, ending.status, ending.stage, &ending.reason)
+        }
+        Ok(tested) => CellReport {
+            status: tested.status,
+            stage: "test".into(),
+            reason: tested.reason,
+            accelerator: lab.engine.accelerator.kind.as_str().into(),
+            tests: tested.tests,
+            crash: tested.crash,
+            ..planned.without_result(lab.tier, Status::Error, "test", "")
+        },
+    };
+    report.durations_ms = tried.durations;
+    report.module_sha256 = tried.module;
+    report.logs = cell.kernel.release.to_string();
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(capabilities: &str) -> Measured {
+        [("capabilities".to_owned(), capabilities.to_owned())].into()
+    }
+
+    #[test]
+    fn capabilities_are_compared_by_name_whatever_their_order_and_spelling() {
+        assert_eq!(
+            mismatch(
+                &["ipv6", "ktls-aes128gcm"],
+                &measured("KTLS_AES128GCM IPV6")
+            ),
+            None
+        );
+        assert_eq!(mismatch(&[], &measured("none")), None);
+    }
+
+    #[test]
+    fn one_too_few_one_too_many_and_none_at_all_are_found() {
+        for said in ["IPV6", "IPV6,KTLS,MPTCP", "none"] {
+            let wrong = mismatch(&["ipv6", "ktls"], &measured(said)).unwrap();
+            assert!(wrong.starts_with("capability-mismatch: "), "{wrong}");
+        }
+        assert!(mismatch(&["ipv6"], &Measured::new()).is_some());
+    }
+}

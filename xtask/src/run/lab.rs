@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What all cells of a run share.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use tidelock_archive::{Fetcher, NoProgress};
+use tidelock_core_build::{CoreRequest, Variant};
+use tidelock_host::{files, tools::Tool};
+use tidelock_kbuild::Sources;
+use tidelock_matrix::Cell;
+use tidelock_model::{Sha256, Tier};
+use tidelock_report::PlannedCell;
+use tidelock_vm::{
+    engine::{self, Engine},
+    guest::{self, Guest},
+    machine::qemu::{Accel, Qemu},
+};
+use tokio::sync::OnceCell;
+
+use super::{
+    cell,
+    core::{self, Core},
+    results::Results,
+    sources::Plans,
+};
+
+/// Disk that saved states of guests may take before the oldest go.
+const STATE_BUDGET: u64 = 8 << 30;
+
+/// The host programs that a run needs.
+pub(crate) fn host_tools() -> Vec<Tool> {
+    let mut tools = tidelock_vm::machine::qemu::TOOLS.to_vec();
+    tools.extend([
+        Tool {
+            program: "bwrap",
+            package: "bubblewrap",
+        },
+        Tool {
+            program: "ld",
+            package: "binutils",
+        },
+        Tool {
+            program: "setpriv",
+            package: "util-linux",
+        },
+        Tool {
+            program: "/usr/share/keyrings/debian-archive-keyring.gpg",
+            package: "debian-archive-keyring",
+        },
+    ]);
+    tools
+}
+
+/// What all cells of a run share.
+pub(crate) struct Lab {
+    /// The root of the checkout.
+    pub(crate) root: PathBuf,
+    /// The user's cache folder.
+    pub(crate) cache: PathBuf,
+    /// The folder of this run.
+    pub(crate) run_dir: PathBuf,
+    /// The support policy and its lock.
+    pub(crate) plans: Plans,
+    /// What was asked for.
+    pub(crate) tier: Tier,
+    /// The tests to run, in order.
+    pub(crate) tests: Vec<String>,
+    /// Whether kept verdicts are passed over.
+    pub(crate) rerun: bool,
+    /// Where packages come from.
+    pub(crate) fetcher: Fetcher,
+    /// The C shim.
+    pub(crate) sources: Sources,
+    /// The key of the Rust core, known before it is built.
+    pub(crate) core_key: Sha256,
+    /// PID 1 of the guests.
+    pub(crate) guest: Guest,
+    /// QEMU and its accelerator.
+    pub(crate) engine: Engine,
+    /// Kept verdicts.
+    pub(crate) results: Results,
+    core_request: CoreRequest,
+    core: OnceCell<Arc<Core>>,
+}
+
+/// What to run, and how.
+#[derive(Debug)]
+pub(crate) struct LabRequest {
+    /// The root of the checkout.
+    pub(crate) root: PathBuf,
+    /// The folder of this run.
+    pub(crate) run_dir: PathBuf,
+    /// What was asked for.
+    pub(crate) tier: Tier,
+    /// Patterns of names of tests; none for all.
+    pub(crate) tests: Vec<String>,
+    /// Whether kept verdicts are passed over.
+    pub(crate) rerun: bool,
+}
+
+impl Lab {
+    /// Makes ready what all cells share; `first` is booted to find the accelerator out, unless
+    /// that is known.
+    pub(crate) async fn new(
+        request: LabRequest,
+        plans: Plans,
+        fetcher: Fetcher,
+        first: &Cell,
+    ) -> Result<Self> {
+        let cache = files::cache_dir()?;
+        let (root, target) = (request.root.clone(), request.root.join("target"));
+        let guest = tokio::task::spawn_blocking(move || guest::build(&root, &target)).await??;
+        let tests = super::tests::chosen(&super::tests::of_guest(&guest.path)?, &request.tests)?;
+        let sources = Sources::read(&request.root.join("kmod"))?;
+        let package = &plans.lock.rust_src;
+        let core_request =
+            core::request(&request.root, &cache, package, &fetcher, Variant::Shipping).await?;
+        let qemu = Qemu::find().context("finding QEMU")?;
+        let unknown = engine::Accelerator {
+            kind: Accel::Tcg,
+            reason: String::new(),
+        };
+        let mut lab = Self {
+            engine: Engine {
+                qemu,
+                accelerator: unknown,
+                cache: cache.clone(),
+                state_budget: STATE_BUDGET,
+            },
+            root: request.root,
+            cache,
+            run_dir: request.run_dir,
+            plans,
+            tier: request.tier,
+            tests,
+            rerun: request.rerun,
+            fetcher,
+            sources,
+            core_key: core_request.key()?,
+            core_request,
+            guest,
+            results: Results::of_user()?,
+            core: OnceCell::new(),
+        };
+        lab.find_accelerator(first).await?;
+        Ok(lab)
+    }
+
+    async fn find_accelerator(&mut self, first: &Cell) -> Result<()> {
+        self.fetcher
+            .fetch(&first.kernel.image_files(), Arc::new(NoProgress))
+            .await?;
+        let kernel = cell::unpack(self, &first.kernel).map_err(|e| anyhow::anyhow!(e.reason))?;
+        let logs = self.run_dir.join("canary");
+        let mut canary = cell::spec(self, kernel, PathBuf::new(), &logs);
+        canary.module = None;
+        self.engine.accelerator = engine::probe(&self.engine.qemu, &canary, &self.cache).await;
+        Ok(())
+    }
+
+    /// The Rust core: built once a run, by the first cell that wants it.
+    pub(crate) async fn core(&self) -> Result<Arc<Core>> {
+        let build = || core::build(self.core_request.clone());
+        self.core.get_or_try_init(build).await.cloned()
+    }
+
+    /// A cell as reports plan it.
+    pub(crate) fn planned(&self, cell: &Cell) -> PlannedCell {
+        PlannedCell {
+            kernel: cell.kernel.release.clone(),
+            flavour: cell.kernel.flavour,
+            arch: cell.kernel.arch,
+            suite: cell.kernel.suite.clone(),
+            version: cell.kernel.version.clone(),
+            tests: self.tests.clone(),
+        }
+    }
+}

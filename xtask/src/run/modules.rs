@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The kernel's own modules that the guest gets, and what a crash's addresses mean.
+
+use std::path::Path;
+
+use tidelock_host::files;
+use tidelock_model::Crash;
+use tidelock_vm::{kernel::modinfo::Wanted, spec, symbolise::Symbols};
+
+/// What the guest needs: the ports it speaks through, and kTLS with its ciphers where the
+/// kernel has them as modules.
+pub(crate) fn wanted() -> Vec<Wanted> {
+    let mut wanted = spec::drivers();
+    wanted.extend(["tls"].map(Wanted::optional));
+    wanted
+}
+
+/// Gives the module's own frames their file and line, where its debug information tells them.
+pub(crate) fn symbolise(crash: &mut Crash, unstripped: &Path) {
+    // The frames as the kernel printed them are worth showing when this cannot be read.
+    let Ok(module) = files::read(unstripped) else {
+        return;
+    };
+    if let Ok(symbols) = Symbols::read(&module) {
+        let _ = symbols.annotate(crash, "tidelock");
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the checkout says, and where packages come from: the start of most commands.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use tidelock_archive::{Fetcher, Mirrors, Mode, Store};
+use tidelock_host::files;
+use tidelock_matrix::{Lock, Matrix, MatrixError, PlanError};
+use tidelock_model::Sha256;
+
+use crate::{cli::options::SourceOptions, exit::UsageError};
+
+/// The support policy and what was locked of it.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    /// `matrix.toml`.
+    pub(crate) matrix: Matrix,
+    /// `matrix.lock`.
+    pub(crate) lock: Lock,
+    /// The digest of `matrix.lock`.
+    pub(crate) lock_sha256: Sha256,
+}
+
+impl Plans {
+    /// Reads both files of a checkout.
+    pub(crate) fn read(root: &Path) -> Result<Self> {
+        let path = lock_path(root);
+        let lock_sha256 = Sha256::of(&files::read(&path).context(
+            "without a lock there is nothing to run; `cargo xtask kernels lock` makes one",
+        )?);
+        let lock = tidelock_matrix::read_lock(&path).map_err(usage)?;
+        Ok(Self {
+            matrix: matrix(root)?,
+            lock,
+            lock_sha256,
+        })
+    }
+}
+
+/// Reads `matrix.toml`.
+pub(crate) fn matrix(root: &Path) -> Result<Matrix> {
+    tidelock_matrix::read_matrix(&root.join("matrix.toml")).map_err(usage)
+}
+
+/// Where the lock is.
+pub(crate) fn lock_path(root: &Path) -> PathBuf {
+    root.join("matrix.lock")
+}
+
+/// An error in a file of the user's is the user's to mend.
+pub(crate) fn usage(error: MatrixError) -> anyhow::Error {
+    match error {
+        MatrixError::Spec(error) => UsageError(error.to_string()).into(),
+        other => other.into(),
+    }
+}
+
+/// A plan that cannot be made is the user's to mend.
+pub(crate) fn unplannable(error: PlanError) -> anyhow::Error {
+    UsageError(error.to_string()).into()
+}
+
+/// What gets packages: from the mirrors given, or apt's own.
+pub(crate) fn fetcher(options: &SourceOptions) -> Result<Fetcher> {
+    let security = options.debian_security_mirror.as_deref();
+    let (mirrors, mode) = match (&options.debian_mirror, options.offline) {
+        (_, true) => (Mirrors::none(), Mode::Offline),
+        (Some(url), false) => (Mirrors::from_urls(url, security)?, Mode::Online),
+        (None, false) => (
+            Mirrors::from_apt().context("give the mirror with --debian-mirror URL")?,
+            Mode::Online,
+        ),
+    };
+    Ok(Fetcher::new(Store::open()?, mirrors, mode)?)
+}
