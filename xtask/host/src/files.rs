@@ -64,6 +64,27 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Gives the file `from` the second name `to`, in one step; copies it where a file cannot have
+/// two names, as on another file system.
+pub fn link_or_copy(from: &Path, to: &Path) -> Result<(), FileError> {
+    let parent = to.parent().unwrap_or(Path::new("."));
+    make_dir(parent)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .make_in(parent, |path| {
+            fs::hard_link(from, path).or_else(|_| fs::copy(from, path).map(drop))
+        })
+        .map_err(FileError::of("link or copy", from))?;
+    let name = temporary.path().to_owned();
+    temporary
+        .into_temp_path()
+        .persist(to)
+        .map_err(|error| FileError::of("link", to)(error.error))?;
+    // Where both were names of one file already, rename(2) does nothing at all.
+    let _ = fs::remove_file(name);
+    Ok(())
+}
+
 /// Makes the symbolic link `link` to `target`, replacing an older one in one step.
 pub fn symlink_atomic(target: &Path, link: &Path) -> Result<(), FileError> {
     let parent = link.parent().unwrap_or(Path::new("."));
@@ -141,6 +162,19 @@ mod tests {
         });
         assert!(result.is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_second_name_replaces_another_file_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        write_atomic(&from, b"new").unwrap();
+        write_atomic(&to, b"old").unwrap();
+        link_or_copy(&from, &to).unwrap();
+        assert_eq!(read(&to).unwrap(), b"new");
+        // Linking a file to itself is where rename(2) would leave the temporary behind.
+        link_or_copy(&from, &to).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tidelock_host::files;
+use tidelock_host::files::{self, FileError};
 use tidelock_kbuild::{
     CheckPolicy, CompileRequest, CoreObject, Headers, KernelFacts, Module, Package, ProbeRequest,
     Root, Sources, StaticVerdict, Symvers,
@@ -76,11 +76,23 @@ pub(crate) fn build(
     let module = tidelock_kbuild::compile(with.cache, &request)
         .map_err(|error| Ending::of_build("compile", &error))?;
     record(&mut durations, "compile", module.duration);
+    keep(&module.result, logs).map_err(|error| Ending::error("compile", error))?;
     Ok(Built {
         module: module.result,
         headers,
         durations,
     })
+}
+
+/// Puts the module, and the one with debug information, beside the logs, for packages and people.
+fn keep(module: &Module, logs: &Path) -> Result<(), FileError> {
+    for (from, name) in [
+        (&module.stripped, "tidelock.ko"),
+        (&module.unstripped, "tidelock.debug.ko"),
+    ] {
+        files::link_or_copy(from, &logs.join(name))?;
+    }
+    Ok(())
 }
 
 /// The build root and the headers, unpacked.
