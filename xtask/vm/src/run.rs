@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use tidelock_host::files;
 use tidelock_model::{Crash, Durations, Measured, Status, TestReport};
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
@@ -22,12 +21,8 @@ use crate::{
     },
     spec::{CellOutcome, CellSpec, Event, Events, Origin},
     state::Saved,
-    symbolise::Symbols,
     watch::{End, Heard, Patience, drain, watch},
 };
-
-/// The module under test, as the kernel calls it.
-const MODULE: &str = "tidelock";
 
 /// Boots the cell's kernel, or finds its saved state, and runs its tests one after another.
 ///
@@ -127,9 +122,6 @@ async fn test(
         judgement = attempt(engine, spec, saved, name, &logs).await;
         judgement.measured.insert("first_attempt".into(), first);
     }
-    if let Some(crash) = &mut judgement.crash {
-        symbolise(spec, crash);
-    }
     let report = TestReport {
         name: name.into(),
         status: judgement.status,
@@ -209,11 +201,11 @@ pub async fn restore(
     let machine = Machine {
         initramfs: slot.initramfs(),
         memory: Memory::CopyOf(slot.memory()),
-        start: Start::Restore(slot.machine()),
+        start: Start::Restore,
         ..boot::machine_of(engine.accelerator.kind, spec, logs, sockets.path())
     };
     let mut vm = Vm::start(&engine.qemu, &machine, sockets, logs).await?;
-    vm.qmp.resume().await?;
+    vm.qmp.restore(&slot.machine(), engine.qemu.version).await?;
     Ok(vm)
 }
 
@@ -234,17 +226,6 @@ fn order(name: &str) -> Result<String, MachineError> {
         now.as_nanos(),
         hex::encode(entropy)
     ))
-}
-
-/// The module's own frames get file and line, where the module says them.
-fn symbolise(spec: &CellSpec, crash: &mut Crash) {
-    let Some(path) = &spec.module else { return };
-    // Without symbols the frames stay as the kernel wrote them.
-    if let Ok(symbols) = files::read(path).map(|bytes| Symbols::read(&bytes))
-        && let Ok(symbols) = symbols
-    {
-        let _ = symbols.annotate(crash, MODULE);
-    }
 }
 
 fn millis(time: Duration) -> u64 {

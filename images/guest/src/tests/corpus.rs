@@ -80,7 +80,7 @@ fn no_plan(stage: &mut Stage, _: &Heart) -> Checked<()> {
 fn not_ok(stage: &mut Stage, _: &Heart) -> Checked<()> {
     ktap(stage.ktap.plan(1))?;
     let why = "assertion-failed: on purpose".into();
-    ktap(stage.ktap.verdict(NAME, &Verdict::Failed(why)))
+    ktap(stage.ktap.verdict("corpus.not_ok", &Verdict::Failed(why)))
 }
 
 fn silent_hang(stage: &mut Stage, heart: &Heart) -> Checked<()> {

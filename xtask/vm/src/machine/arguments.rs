@@ -24,8 +24,8 @@ pub enum Memory {
 pub enum Start {
     /// At its reset.
     Reset,
-    /// Where this state was saved; it waits for `cont`.
-    Restore(PathBuf),
+    /// Where a state was saved, once the monitor has been told which.
+    Restore,
 }
 
 /// All that makes a machine.
@@ -106,9 +106,9 @@ impl Machine {
                 &format!("virtserialport,chardev={port},name=org.tidelock.{port}"),
             ]);
         }
-        if let Start::Restore(state) = &self.start {
-            add(&["-global", "migration.x-ignore-shared=on"]);
-            add(&["-incoming", &channel(state, version, Direction::From)]);
+        if self.start == Start::Restore {
+            // That the memory is there already can be said by the monitor alone.
+            add(&["-incoming", "defer"]);
         }
         out
     }
@@ -193,11 +193,27 @@ mod tests {
     fn a_machine_that_is_restored() {
         let restored = Machine {
             memory: Memory::CopyOf("/cache/ram".into()),
-            start: Start::Restore("/cache/it's/state".into()),
+            start: Start::Restore,
             ..machine()
         };
         insta::assert_snapshot!("restored", lines(&restored, "10.0.2"));
         insta::assert_snapshot!("restored_by_an_old_qemu", lines(&restored, "7.2.22"));
+    }
+
+    #[test]
+    fn old_versions_save_and_restore_by_way_of_cat() {
+        let path = Path::new("/cache/it's/state");
+        let [old, new] =
+            ["7.2.22", "8.2.0"].map(|text| Version::parse(&format!("version {text}")).unwrap());
+        assert_eq!(channel(path, new, Direction::To), "file:/cache/it's/state");
+        assert_eq!(
+            channel(path, old, Direction::To),
+            r"exec:cat > '/cache/it'\''s/state'"
+        );
+        assert_eq!(
+            channel(path, old, Direction::From),
+            r"exec:cat '/cache/it'\''s/state'"
+        );
     }
 
     #[test]

@@ -177,9 +177,9 @@ fn script(command: &str, machine: &Machine) -> String {
     let sockets = machine.sockets.display();
     let restored = match machine.start {
         arguments::Start::Reset => "",
-        arguments::Start::Restore(_) => {
-            "# It waits: say {\"execute\":\"qmp_capabilities\"} and {\"execute\":\"cont\"} to its \
-             monitor, the socket qmp.\n"
+        arguments::Start::Restore => {
+            "# It waits for its monitor, the socket qmp, to be told of the saved state: by\n\
+             # qmp_capabilities, migrate-set-capabilities (x-ignore-shared), migrate-incoming, cont.\n"
         }
     };
     format!(

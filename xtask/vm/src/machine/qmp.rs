@@ -93,21 +93,28 @@ impl Qmp {
     /// Stops the machine and saves all but its memory, which lives in a file already.
     pub async fn save(&mut self, state: &Path, version: Version) -> Result<(), QmpError> {
         self.execute("stop", json!({})).await?;
-        let capabilities = json!([{ "capability": "x-ignore-shared", "state": true }]);
-        self.execute(
-            "migrate-set-capabilities",
-            json!({ "capabilities": capabilities }),
-        )
-        .await?;
+        self.ignore_shared().await?;
         let uri = channel(state, version, Direction::To);
         self.execute("migrate", json!({ "uri": uri })).await?;
         self.migrated("save the state").await
     }
 
-    /// Waits for the end of a restore, and lets the machine run.
-    pub async fn resume(&mut self) -> Result<(), QmpError> {
+    /// Restores all but the memory, and lets the machine run.
+    pub async fn restore(&mut self, state: &Path, version: Version) -> Result<(), QmpError> {
+        self.ignore_shared().await?;
+        let uri = channel(state, version, Direction::From);
+        self.execute("migrate-incoming", json!({ "uri": uri }))
+            .await?;
         self.migrated("restore the state").await?;
         self.execute("cont", json!({})).await?;
+        Ok(())
+    }
+
+    /// Memory in files is where it is: neither saved nor restored.
+    async fn ignore_shared(&mut self) -> Result<(), QmpError> {
+        let capabilities = json!([{ "capability": "x-ignore-shared", "state": true }]);
+        let arguments = json!({ "capabilities": capabilities });
+        self.execute("migrate-set-capabilities", arguments).await?;
         Ok(())
     }
 
@@ -184,11 +191,18 @@ mod tests {
         let mut qmp = monitor(&[
             r#"{"QMP": {}}"#,
             r#"{"return": {}}"#,
+            r#"{"return": {}}"#,
+            r#"{"return": {}}"#,
             r#"{"return": {"status": "active"}}"#,
             r#"{"return": {"status": "failed", "error-desc": "short file"}}"#,
         ])
         .await;
-        let error = qmp.resume().await.unwrap_err().to_string();
+        let version = Version::parse("version 10.0.2").unwrap();
+        let error = qmp
+            .restore(Path::new("/s"), version)
+            .await
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "QEMU could not restore the state: short file");
     }
 }
