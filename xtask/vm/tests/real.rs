@@ -6,6 +6,8 @@
 //! - `TIDELOCK_TEST_GUEST`: the program `tidelock-guest`;
 //! - `TIDELOCK_TEST_CACHE`: where kernels are kept between runs (a temporary folder when unset).
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
