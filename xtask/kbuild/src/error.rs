@@ -46,7 +46,7 @@ pub enum KbuildError {
     },
     /// Nothing can be run in a build root on this host.
     #[error(
-        "no-sandbox: bubblewrap cannot make its namespaces here: {said}\n\
+        "no-sandbox: bubblewrap cannot set up the build root here: {said}\n\
          Cure: run as root (in a container: with CAP_SYS_ADMIN and a seccomp profile that lets it unshare), \
          or allow user namespaces:\n  \
          sudo sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000\n  \

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Faulty modules, built for real kernels: each must get its own named verdict.
 
-mod lab;
-
 use tidelock_kbuild::{AbiReason, Export, Symvers, abi};
 use tidelock_model::Series;
+
+use crate::lab;
 
 /// The verdict of a module that must not build.
 fn refused(kernel: &lab::Kernel, name: &str) -> &'static str {
@@ -87,9 +87,11 @@ fn an_sse_instruction_and_a_large_frame_are_found_in_the_object() {
         let found: Vec<_> = frame
             .findings
             .iter()
-            .map(|finding| (finding.kind.as_str(), finding.subject.as_str()))
+            // Compilers put the name of a pass behind that of the function.
+            .map(|finding| (finding.kind.as_str(), finding.subject.split('.').next()))
             .collect();
-        assert_eq!(found, [("frame-too-large", "corpus_large")], "{release}");
+        let expected = [("frame-too-large", Some("corpus_large"))];
+        assert_eq!(found, expected, "{release}");
     }
 }
 

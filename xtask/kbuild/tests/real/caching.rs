@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is made again, what is not, and that it comes out the same: with real kernels.
 
-mod lab;
-
 use std::{fs, path::Path};
 
 use tidelock_kbuild::{Answers, Probe, ProbeRequest, Root, Stage, run_probes};
+
+use crate::lab;
 
 fn probes(texts: &[(&str, &str)]) -> Vec<Probe> {
     texts
@@ -72,7 +72,7 @@ fn a_broken_toolchain_is_no_answer() {
     let kernel = lab::kernel();
     let cache = tempfile::tempdir().unwrap();
     let bare = tempfile::tempdir().unwrap();
-    for dir in ["usr", "kernel", "work", "dev", "tmp"] {
+    for dir in ["usr", "kernel", "work", "dev", "proc", "tmp"] {
         fs::create_dir(bare.path().join(dir)).unwrap();
     }
     // A root that has all but the compiler.
