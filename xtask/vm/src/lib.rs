@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Boots a kernel in QEMU, runs the guest's tests, reads its verdicts.
 
+pub mod bench;
 pub mod boot;
 pub mod engine;
 pub mod guest;

@@ -205,7 +205,7 @@ pub async fn restore(
         ..boot::machine_of(engine.accelerator.kind, spec, logs, sockets.path())
     };
     let mut vm = Vm::start(&engine.qemu, &machine, sockets, logs).await?;
-    vm.qmp.restore(&slot.machine(), engine.qemu.version).await?;
+    vm.restore(&slot.machine(), engine.qemu.version).await?;
     Ok(vm)
 }
 

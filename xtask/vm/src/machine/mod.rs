@@ -20,7 +20,7 @@ use tidelock_host::{
 use tokio::{net::UnixStream, process::Child, time::sleep};
 
 use arguments::{Machine, PORTS};
-use qemu::Qemu;
+use qemu::{Qemu, Version};
 use qmp::{Qmp, QmpError};
 
 /// A machine could not be started, or did not do what it was told.
@@ -37,8 +37,8 @@ pub enum MachineError {
         /// What the system said.
         source: io::Error,
     },
-    /// It ended before it could be spoken to.
-    #[error("QEMU ended at once ({status}): {output}")]
+    /// It ended before the guest could be spoken to.
+    #[error("QEMU ended ({status}): {output}")]
     Ended {
         /// How.
         status: ExitStatus,
@@ -60,6 +60,8 @@ pub enum MachineError {
 
 /// How long QEMU may take to open its sockets, on a host that is very busy.
 const OPENING: Duration = Duration::from_mins(1);
+/// How long QEMU may take to end once its connection broke.
+const DYING: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(2);
 /// Of a socket's path, in Linux (unix(7)), less the longest name of ours.
 const MAX_SOCKET_DIR: usize = 108 - "/control\0".len();
@@ -77,6 +79,7 @@ pub struct Vm {
     pub ktap: UnixStream,
     /// The port of the kernel's log.
     pub kmsg: UnixStream,
+    stderr: PathBuf,
     _sockets: tempfile::TempDir,
 }
 
@@ -120,23 +123,26 @@ impl Vm {
             command: shown,
             source,
         })?;
-        let dir = sockets.path().to_owned();
-        let mut open = async |name| connect(&mut child, &dir, name, &stderr_path).await;
-        let monitor = open("qmp").await?;
-        let [control, ktap, kmsg] = [
-            open(PORTS[0]).await?,
-            open(PORTS[1]).await?,
-            open(PORTS[2]).await?,
-        ];
-        let qmp = Qmp::greet(monitor).await?;
-        Ok(Self {
-            child,
-            qmp,
-            control,
-            ktap,
-            kmsg,
-            _sockets: sockets,
-        })
+        match meet(&mut child, sockets.path()).await {
+            Ok((qmp, [control, ktap, kmsg])) => Ok(Self {
+                child,
+                qmp,
+                control,
+                ktap,
+                kmsg,
+                stderr: stderr_path,
+                _sockets: sockets,
+            }),
+            Err(error) => Err(explained(error, &mut child, &stderr_path).await),
+        }
+    }
+
+    /// Restores what was saved as `state`, and lets the machine run.
+    pub async fn restore(&mut self, state: &Path, version: Version) -> Result<(), MachineError> {
+        match self.qmp.restore(state, version).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(explained(error.into(), &mut self.child, &self.stderr).await),
+        }
     }
 
     /// Ends the process, and waits for its end.
@@ -146,12 +152,32 @@ impl Vm {
     }
 }
 
+/// The monitor and the ports of a QEMU that was just started.
+async fn meet(child: &mut Child, dir: &Path) -> Result<(Qmp, [UnixStream; 3]), MachineError> {
+    let mut open = async |name| connect(child, dir, name).await;
+    let monitor = open("qmp").await?;
+    let [control, ktap, kmsg] = PORTS;
+    let ports = [open(control).await?, open(ktap).await?, open(kmsg).await?];
+    Ok((Qmp::greet(monitor).await?, ports))
+}
+
+/// When QEMU is dying, what it said on standard error tells more than the broken connection.
+async fn explained(error: MachineError, child: &mut Child, stderr: &Path) -> MachineError {
+    match tokio::time::timeout(DYING, child.wait()).await {
+        Ok(Ok(status)) => {
+            let output = files::read(stderr).unwrap_or_default();
+            let output = process::tail(&String::from_utf8_lossy(&output));
+            MachineError::Ended { status, output }
+        }
+        _ => error,
+    }
+}
+
 /// Connects as soon as QEMU listens, unless it dies first.
 async fn connect(
     child: &mut Child,
     dir: &Path,
     name: &'static str,
-    stderr: &Path,
 ) -> Result<UnixStream, MachineError> {
     let failed = |source| MachineError::Socket { name, source };
     let path = dir.join(name);
@@ -162,10 +188,8 @@ async fn connect(
             Err(error) if tokio::time::Instant::now() > deadline => return Err(failed(error)),
             Err(_) => {}
         }
-        if let Some(status) = child.try_wait().map_err(failed)? {
-            let output = files::read(stderr).unwrap_or_default();
-            let output = process::tail(&String::from_utf8_lossy(&output));
-            return Err(MachineError::Ended { status, output });
+        if child.try_wait().map_err(failed)?.is_some() {
+            return Err(failed(io::ErrorKind::ConnectionRefused.into()));
         }
         sleep(POLL).await;
     }
