@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! How the core is built: flags and arguments, as plain data.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Toolchain;
+
+/// Raised when the same inputs are to give another object.
+pub(crate) const VERSION: u32 = 1;
+
+/// A target without an operating system: no vector registers, no red zone.
+pub(crate) const TARGET: &str = "x86_64-unknown-none";
+/// The profile in the workspace's manifest.
+pub(crate) const PROFILE: &str = "kernel";
+
+/// What the C shim calls (`kmod/include/tidelock_core.h`).
+pub(crate) const EXPORTS: [&str; 4] = [
+    "tdl_core_check",
+    "tdl_core_frame",
+    "tdl_core_hello",
+    "tdl_core_stamp",
+];
+
+/// What the object may leave for others: the shim's functions, and the kernel's thunks.
+pub(crate) const IMPORTS: [&str; 7] = [
+    "__x86_indirect_thunk_r11",
+    "__x86_return_thunk",
+    "tdl_alloc",
+    "tdl_core_panicked",
+    "tdl_free",
+    "tdl_random",
+    "tdl_unix_time",
+];
+
+/// Sections that no kernel wants: LLVM's own copies, and a note on the instruction set that
+/// makes linkers warn when the C side says something else.
+const DROPPED_SECTIONS: [&str; 4] = [".comment", ".llvmbc", ".llvmcmd", ".note.gnu.property"];
+
+/// Which core.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// What ships.
+    Shipping,
+    /// With the frame that panics, for the tests of the panic policy.
+    FaultInjection,
+}
+
+impl Variant {
+    /// The name in files and keys.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shipping => "shipping",
+            Self::FaultInjection => "fault-injection",
+        }
+    }
+
+    /// The features of `tidelock-core` that make it.
+    const fn features(self) -> &'static str {
+        match self {
+            Self::Shipping => "",
+            Self::FaultInjection => "fault-injection",
+        }
+    }
+}
+
+/// Whether cargo may ask a registry for the crates in the lock file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Network {
+    /// It may.
+    Allowed,
+    /// What is not in cargo's cache is an error.
+    Offline,
+}
+
+/// Compiler flags that do not depend on this machine.
+///
+/// - Static relocation and the kernel code model: a module lives in the top 2 GiB.
+/// - PLT and direct access: without them a call goes through a GOT, and a module has none
+///   (the loader refuses: "Unknown rela relocation: 9").
+/// - Branch targets are marked and returns and indirect jumps go through the kernel's own
+///   thunks: the kernel patches these for the processor it runs on.
+/// - Cryptography stays off the vector registers, which a kernel must not touch.
+pub(crate) const RUSTFLAGS: [&str; 13] = [
+    "-Crelocation-model=static",
+    "-Ccode-model=kernel",
+    "-Zplt=yes",
+    "-Zdirect-access-external-data=yes",
+    "-Zcf-protection=branch",
+    "-Zfunction-return=thunk-extern",
+    "-Zretpoline-external-thunk",
+    "--cfg=aes_backend=\"soft\"",
+    "--cfg=chacha20_backend=\"soft\"",
+    "--cfg=curve25519_dalek_backend=\"serial\"",
+    "--cfg=poly1305_backend=\"soft\"",
+    "--cfg=polyval_backend=\"soft\"",
+    "--cfg=sha2_backend=\"soft\"",
+];
+
+/// Where everything is on this machine. None of it may show in the object.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) workspace: PathBuf,
+    /// The view of Rust's library source (see `overlay`). It lies inside the workspace, for
+    /// cargo hashes a path outside of it into every symbol.
+    pub(crate) rust_src: PathBuf,
+    pub(crate) cargo_home: PathBuf,
+    pub(crate) target_dir: PathBuf,
+}
+
+/// What cargo is started with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct CargoCall {
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+/// The call that makes the static library.
+pub(crate) fn cargo(places: &Places, variant: Variant, network: Network) -> CargoCall {
+    let mut arguments: Vec<String> = [
+        "build",
+        "--package=tidelock-core",
+        "--lib",
+        "--locked",
+        "--no-default-features",
+        "-Zbuild-std=core,alloc,compiler_builtins",
+        "-Zbuild-std-features=compiler-builtins-mem",
+    ]
+    .map(String::from)
+    .into();
+    arguments.push(format!("--profile={PROFILE}"));
+    arguments.push(format!("--target={TARGET}"));
+    if !variant.features().is_empty() {
+        arguments.push(format!("--features={}", variant.features()));
+    }
+    if network == Network::Offline {
+        arguments.push("--offline".into());
+    }
+    let show = |path: &Path| path.display().to_string();
+    let flags = RUSTFLAGS.map(String::from).into_iter();
+    let flags: Vec<String> = flags.chain(remappings(places)).collect();
+    CargoCall {
+        arguments,
+        environment: vec![
+            // A stable compiler with the few unstable flags above.
+            ("RUSTC_BOOTSTRAP", "1".into()),
+            ("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")),
+            ("CARGO_INCREMENTAL", "0".into()),
+            ("CARGO_TARGET_DIR", show(&places.target_dir)),
+            // Named for cargo's own tests, and the one way to build core from a source that
+            // is not in the sysroot.
+            ("__CARGO_TESTS_ONLY_SRC_ROOT", show(&places.rust_src)),
+        ],
+    }
+}
+
+/// The environment that would change what cargo builds, and is therefore taken away.
+pub(crate) fn is_foreign(variable: &str) -> bool {
+    let prefixes = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_"];
+    let names = [
+        "RUSTC",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC_WRAPPER",
+        "RUSTFLAGS",
+        "SOURCE_DATE_EPOCH",
+    ];
+    names.contains(&variable) || prefixes.iter().any(|prefix| variable.starts_with(prefix))
+}
+
+/// The last one that matches wins, so the folder inside the workspace stands behind it.
+fn remappings(places: &Places) -> Vec<String> {
+    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    vec![
+        remap(&places.cargo_home.join("registry/src"), "crates"),
+        remap(&places.workspace, "tidelock"),
+        remap(&places.rust_src, "rust"),
+    ]
+}
+
+/// Arguments of rust-lld: one object of what the exports need, its sections joined.
+pub(crate) fn link(archive: &Path, script: &Path, object: &Path) -> Vec<String> {
+    let mut arguments: Vec<String> = ["-flavor", "gnu", "-r", "--gc-sections", "--build-id=none"]
+        .map(String::from)
+        .into();
+    arguments.extend(EXPORTS.iter().map(|name| format!("--undefined={name}")));
+    arguments.push(format!("--script={}", script.display()));
+    arguments.push(format!("--output={}", object.display()));
+    arguments.push(archive.display().to_string());
+    arguments
+}
+
+/// Arguments of rust-objcopy: hides everything but the exports.
+pub(crate) fn objcopy(linked: &Path, object: &Path) -> Vec<String> {
+    let keep = EXPORTS
+        .iter()
+        .map(|name| format!("--keep-global-symbol={name}"));
+    let drop = DROPPED_SECTIONS
+        .iter()
+        .map(|name| format!("--remove-section={name}"));
+    keep.chain(drop)
+        .chain([linked, object].map(|path| path.display().to_string()))
+        .collect()
+}
+
+/// Mergeable constants keep sections of their own: their entries have a size.
+pub(crate) const LINKER_SCRIPT: &str = "SECTIONS {
+  .text : { *(.text .text.*) }
+  .rodata : { *(.rodata .rodata..* .rodata._*) }
+  .data : { *(.data .data.*) }
+  .bss : { *(.bss .bss.*) }
+}
+";
+
+/// All that decides the object besides sources and tools, for the content key.
+pub(crate) fn fingerprint(variant: Variant) -> String {
+    let places = Places {
+        workspace: "workspace".into(),
+        rust_src: "rust-src".into(),
+        cargo_home: "cargo-home".into(),
+        target_dir: "target".into(),
+    };
+    let path = Path::new;
+    format!(
+        "{:?}\n{:?}\n{:?}\n{LINKER_SCRIPT}",
+        cargo(&places, variant, Network::Allowed),
+        link(path("archive"), path("script"), path("object")),
+        objcopy(path("linked"), path("object")),
+    )
+}
+
+/// Libraries that the toolchain's programs load lie beside it, where the loader does not look.
+pub(crate) fn library_path(toolchain: &Toolchain) -> PathBuf {
+    toolchain.sysroot.join("lib")
+}
