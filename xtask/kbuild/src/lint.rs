@@ -189,4 +189,57 @@ mod tests {
         assert_eq!(report.complaints.len(), 2);
         assert!(of_sparse("  CHECK   /work/src/a.c\n", &["src/a.c"]).is_clean());
     }
+
+    fn scripts(body: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!("#!/usr/bin/perl\n{body}\n");
+        files::write_atomic(&dir.path().join("checkpatch.pl"), script.as_bytes()).unwrap();
+        dir
+    }
+
+    fn checkpatch_that(body: &str) -> Result<LintReport, KbuildError> {
+        let dir = scripts(body);
+        let log = dir.path().join("log");
+        checkpatch(dir.path(), dir.path(), &["a.c".into()], &log)
+    }
+
+    #[test]
+    fn checkpatch_is_believed_when_its_exit_code_fits_its_words() {
+        assert!(checkpatch_that("exit 0;").unwrap().is_clean());
+        let report = checkpatch_that("print \"$ARGV[-1]:1: WARNING: x\\n\"; exit 1;").unwrap();
+        assert_eq!(report.complaints, ["a.c:1: WARNING: x"]);
+        for broken in [
+            "exit 1;",
+            "die 'no spelling.txt';",
+            "print \"x\\n\"; exit 0;",
+        ] {
+            let error = checkpatch_that(broken).unwrap_err();
+            assert_eq!(error.verdict(), "broken-toolchain", "{broken}");
+        }
+    }
+
+    #[test]
+    fn checkpatch_comes_out_of_a_kernels_source() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "checkpatch.pl",
+            "spelling.txt",
+            "const_structs.checkpatch",
+            "other",
+        ] {
+            let path = dir.path().join("linux-source-6.1/scripts").join(name);
+            files::write_atomic(&path, name.as_bytes()).unwrap();
+        }
+        let tarball = dir.path().join("source.tar");
+        let mut tar = process::command("tar");
+        tar.args(["--create", "--file"])
+            .arg(&tarball)
+            .arg("linux-source-6.1");
+        process::run(tar, Some(dir.path())).unwrap();
+        let cache = dir.path().join("cache");
+        let made = ensure_checkpatch(&cache, &tarball).unwrap();
+        assert!(made.result.join("checkpatch.pl").exists());
+        assert!(!made.result.join("other").exists());
+        assert!(ensure_checkpatch(&cache, &tarball).unwrap().cached);
+    }
 }

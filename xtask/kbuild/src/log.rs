@@ -153,66 +153,68 @@ mod tests {
         judge(log, succeeded).map(|failure| failure.verdict())
     }
 
+    const LINES: &[(&str, &str)] = &[
+        (
+            "/work/src/a.c:3:2: error: 'x' undeclared (first use in this function)",
+            "compile-error",
+        ),
+        (
+            "/work/src/a.c:1:10: fatal error: net/none.h: No such file or directory",
+            "compile-error",
+        ),
+        (
+            "src/a.c:9:9: error: implicit declaration of function 'strlcpy' [-Werror=implicit-function-declaration]",
+            "compile-error",
+        ),
+        (
+            "src/a.c:9:9: error: unused variable 'x' [-Werror=unused-variable]",
+            "compile-warning",
+        ),
+        (
+            "src/a.c:9:9: warning: unused variable 'x' [-Wunused-variable]",
+            "compile-warning",
+        ),
+        (
+            "/work/t.o: warning: objtool: f()+0x1: undefined stack state",
+            "compile-warning",
+        ),
+        (
+            "/work/t.o: error: objtool: f()+0x1: undefined stack state",
+            "objtool-error",
+        ),
+        ("error: objtool [elf.c:75]: no such thing", "objtool-error"),
+        (
+            "ERROR: modpost: \"get_mm_exe_file\" [/work/t.ko] undefined!",
+            "unresolved-symbol",
+        ),
+        (
+            "ERROR: modpost: module t uses symbol f from namespace N, but does not import it.",
+            "missing-namespace",
+        ),
+        (
+            "ERROR: modpost: GPL-incompatible module t.ko uses GPL-only symbol 'f'",
+            "gpl-only-symbol",
+        ),
+        (
+            "ERROR: modpost: missing MODULE_LICENSE() in /work/t.o",
+            "modpost-error",
+        ),
+        (
+            "WARNING: modpost: missing MODULE_DESCRIPTION() in /work/t.o",
+            "compile-warning",
+        ),
+        (
+            "WARNING: Symbol version dump \"Module.symvers\" is missing.",
+            "compile-warning",
+        ),
+    ];
+
     #[test]
     fn each_line_has_its_name() {
-        for (line, name) in [
-            (
-                "/work/src/a.c:3:2: error: 'x' undeclared (first use in this function)",
-                "compile-error",
-            ),
-            (
-                "/work/src/a.c:1:10: fatal error: net/none.h: No such file or directory",
-                "compile-error",
-            ),
-            (
-                "src/a.c:9:9: error: implicit declaration of function 'strlcpy' [-Werror=implicit-function-declaration]",
-                "compile-error",
-            ),
-            (
-                "src/a.c:9:9: error: unused variable 'x' [-Werror=unused-variable]",
-                "compile-warning",
-            ),
-            (
-                "src/a.c:9:9: warning: unused variable 'x' [-Wunused-variable]",
-                "compile-warning",
-            ),
-            (
-                "/work/t.o: warning: objtool: f()+0x1: undefined stack state",
-                "compile-warning",
-            ),
-            (
-                "/work/t.o: error: objtool: f()+0x1: undefined stack state",
-                "objtool-error",
-            ),
-            ("error: objtool [elf.c:75]: no such thing", "objtool-error"),
-            (
-                "ERROR: modpost: \"get_mm_exe_file\" [/work/t.ko] undefined!",
-                "unresolved-symbol",
-            ),
-            (
-                "ERROR: modpost: module t uses symbol f from namespace N, but does not import it.",
-                "missing-namespace",
-            ),
-            (
-                "ERROR: modpost: GPL-incompatible module t.ko uses GPL-only symbol 'f'",
-                "gpl-only-symbol",
-            ),
-            (
-                "ERROR: modpost: missing MODULE_LICENSE() in /work/t.o",
-                "modpost-error",
-            ),
-            (
-                "WARNING: modpost: missing MODULE_DESCRIPTION() in /work/t.o",
-                "compile-warning",
-            ),
-            (
-                "WARNING: Symbol version dump \"Module.symvers\" is missing.",
-                "compile-warning",
-            ),
-        ] {
+        for (line, name) in LINES {
             assert_eq!(
                 verdict(&format!("  CC [M] a.o\n{line}\n"), true),
-                Some(name),
+                Some(*name),
                 "{line}"
             );
         }

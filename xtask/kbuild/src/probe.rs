@@ -27,7 +27,7 @@ const CONTROL_YES: (&str, &str) = (
 /// Compiles on none; with the words that its failure must show.
 const CONTROL_NO: (&str, &str) = (
     "tdl_control_no",
-    "#include <linux/module.h>\n#error \"tidelock: this must not compile\"\n",
+    "#error \"tidelock: this must not compile\"\n",
 );
 
 /// One question: does this text compile?

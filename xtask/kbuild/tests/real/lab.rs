@@ -13,8 +13,9 @@ use std::{
 
 use serde::Deserialize;
 use tidelock_kbuild::{
-    Answers, CheckPolicy, CompileRequest, Headers, KbuildError, KernelFacts, Module, Package, Root,
-    Sources, Stage, StaticVerdict, Symvers, check, compile, ensure_headers, ensure_root,
+    Answers, CheckPolicy, CompileRequest, Headers, KbuildError, KernelFacts, LintReport, Module,
+    Package, Root, Sources, Stage, StaticVerdict, Symvers, check, compile, ensure_headers,
+    ensure_root, sparse,
 };
 use tidelock_model::{Release, Series, Sha256};
 
@@ -102,22 +103,29 @@ impl Kernel {
         self.release.series()
     }
 
-    /// Builds a module of the corpus, in a cache of its own when `cache` says so.
-    pub(crate) fn build_in(&self, cache: &Path, name: &str) -> Result<Stage<Module>, KbuildError> {
+    /// Hands over what it takes to build a module of the corpus.
+    fn with_request<T>(&self, name: &str, act: impl FnOnce(&CompileRequest<'_>) -> T) -> T {
         let log = tempfile::tempdir().unwrap();
-        compile(
-            cache,
-            &CompileRequest {
-                root: &self.root,
-                headers: &self.headers,
-                sources: &corpus(name),
-                answers: &Answers::default(),
-                core: None,
-                module: "corpus",
-                version: "0.0.0",
-                log: &log.path().join("build.log"),
-            },
-        )
+        act(&CompileRequest {
+            root: &self.root,
+            headers: &self.headers,
+            sources: &corpus(name),
+            answers: &Answers::default(),
+            core: None,
+            module: "corpus",
+            version: "0.0.0",
+            log: &log.path().join("build.log"),
+        })
+    }
+
+    /// Builds a module of the corpus in a cache of the test's own.
+    pub(crate) fn build_in(&self, cache: &Path, name: &str) -> Result<Stage<Module>, KbuildError> {
+        self.with_request(name, |request| compile(cache, request))
+    }
+
+    /// What sparse says of a module of the corpus.
+    pub(crate) fn sparse(&self, name: &str) -> Result<LintReport, KbuildError> {
+        self.with_request(name, |request| sparse(&cache(), request))
     }
 
     pub(crate) fn build(&self, name: &str) -> Result<Stage<Module>, KbuildError> {

@@ -188,3 +188,25 @@ fn the_first_kernel_that_breaks_is_named_with_its_symbol() {
     assert_eq!(found.symbol, "misc_register");
     assert!(matches!(found.reason, AbiReason::CrcChanged { .. }));
 }
+
+#[test]
+#[ignore = "builds for real kernels"]
+fn sparse_sees_what_the_compiler_does_not() {
+    let mut seen = 0;
+    for kernel in lab::kernels() {
+        let clean = match kernel.sparse("clean") {
+            Err(error) => {
+                assert_eq!(error.verdict(), "incomplete-packages", "{error}");
+                continue;
+            }
+            Ok(clean) => clean,
+        };
+        assert!(clean.is_clean(), "{}: {clean:?}", kernel.release);
+        kernel.build("sparse").unwrap();
+        let report = kernel.sparse("sparse").unwrap();
+        assert_eq!(report.complaints.len(), 1, "{report:?}");
+        assert!(report.complaints[0].contains("address space"), "{report:?}");
+        seen += 1;
+    }
+    assert!(seen > 0, "no root of the lab has sparse in it");
+}
