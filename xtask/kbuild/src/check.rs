@@ -270,3 +270,132 @@ fn frames(kernels: &[Frame], policy: &CheckPolicy<'_>) -> Vec<Finding> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use object::elf;
+
+    use super::*;
+    use crate::testing::{self, Builder};
+
+    fn verdict(module: &[u8]) -> StaticVerdict {
+        let symvers = Symvers::parse("0x00000007\twanted\tvmlinux\tEXPORT_SYMBOL_GPL\t\n").unwrap();
+        let kernel = KernelFacts {
+            vermagic: "6.1.0 SMP ",
+            symvers: &symvers,
+        };
+        let policy = CheckPolicy {
+            module: "t",
+            ..CheckPolicy::TIDELOCK
+        };
+        check(module, &kernel, &policy).unwrap()
+    }
+
+    fn findings(builder: &Builder) -> Vec<(&'static str, String)> {
+        let findings = verdict(&builder.bytes()).findings;
+        let pair = |finding: Finding| (finding.kind.as_str(), finding.subject);
+        findings.into_iter().map(pair).collect()
+    }
+
+    fn fit() -> Builder {
+        testing::fit().section("__versions", elf::SHF_ALLOC, &testing::version(7, "wanted"))
+    }
+
+    #[test]
+    fn a_fit_module_has_no_finding() {
+        assert_eq!(findings(&fit()), []);
+        assert_eq!(verdict(&fit().bytes()).symbols, 1);
+        let weak = fit().undefined("absent", elf::R_X86_64_PC32, true);
+        assert_eq!(findings(&weak), [], "what is weak may be absent");
+        let debug = fit().undefined_in_debug("wanted", elf::R_X86_64_16);
+        assert_eq!(findings(&debug), [], "what is not loaded is not relocated");
+    }
+
+    #[test]
+    fn relocations_and_sections_that_no_kernel_takes_are_found() {
+        let got = fit().undefined("wanted", elf::R_X86_64_GOTPCREL, false);
+        assert_eq!(findings(&got), [("unknown-relocation", ".text".to_owned())]);
+        let text = verdict(&got.bytes()).findings[0].to_string();
+        assert!(text.contains("R_X86_64_GOTPCREL at 0x0, 1 of"), "{text}");
+        let flags = elf::SHF_ALLOC | elf::SHF_WRITE | elf::SHF_EXECINSTR;
+        let writable = fit().section(".wx", flags, &[0x90]);
+        assert_eq!(findings(&writable), [("writable-code", ".wx".to_owned())]);
+    }
+
+    #[test]
+    fn check_sums_are_read_in_both_formats() {
+        let wrong = testing::version(8, "wanted");
+        let classic = testing::fit().section("__versions", elf::SHF_ALLOC, &wrong);
+        let extended = |sum: u8| {
+            testing::fit()
+                .section("__version_ext_crcs", elf::SHF_ALLOC, &[sum, 0, 0, 0])
+                .section("__version_ext_names", elf::SHF_ALLOC, b"wanted\0")
+        };
+        let mismatch = [("crc-mismatch", "wanted".to_owned())];
+        assert_eq!(findings(&classic), mismatch);
+        assert_eq!(findings(&extended(8)), mismatch);
+        assert_eq!(findings(&extended(7)), []);
+        assert_eq!(findings(&testing::fit()), mismatch, "there is none at all");
+    }
+
+    #[test]
+    fn what_a_module_says_of_itself_is_compared() {
+        for (from, to, kind, subject) in [
+            ("6.1.0 SMP", "6.1.1 SMP", "vermagic-mismatch", "vermagic"),
+            ("name=t", "name=u", "bad-modinfo", "name"),
+            ("depends", "DEPENDS", "bad-modinfo", "depends"),
+        ] {
+            let modinfo = String::from_utf8_lossy(testing::MODINFO).replace(from, to);
+            let module = Builder::new(modinfo.as_bytes(), &[0x90]);
+            assert_eq!(findings(&module), [(kind, subject.to_owned())]);
+        }
+        let proprietary = testing::MODINFO.to_vec();
+        let text = String::from_utf8_lossy(&proprietary).replace("=GPL", "=MIT");
+        let module =
+            Builder::new(text.as_bytes(), &[0x90]).undefined("wanted", elf::R_X86_64_PC32, false);
+        let kinds: Vec<&str> = findings(&module).iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, ["bad-modinfo", "gpl-only-symbol"]);
+    }
+
+    #[test]
+    fn large_frames_count_where_they_lie_on_a_kernel_stack() {
+        // sub rsp, 0x500; ret
+        let code = [0x48, 0x81, 0xec, 0, 5, 0, 0, 0xc3];
+        let module = Builder::new(testing::MODINFO, &code).bytes();
+        let found = verdict(&module);
+        assert_eq!(found.findings.len(), 1);
+        assert_eq!(found.findings[0].kind, FindingKind::FrameTooLarge);
+        assert_eq!(found.kernel_frames, [("f".to_owned(), 0x500)]);
+        let on_private_stack = CheckPolicy::TIDELOCK.on_private_stack;
+        for name in ["_RNvCs1_4core3foo", "_ZN4core3fooE", "tdl_core_frame"] {
+            assert!(on_private_stack(name), "{name}");
+        }
+        assert!(!on_private_stack("tdl_device_read"));
+    }
+
+    #[test]
+    fn what_is_no_module_is_an_error() {
+        for bytes in [&b""[..], b"\x7fELF", b"#!/bin/sh\n"] {
+            assert!(KoFile::parse(bytes).is_err());
+        }
+        let mut machine = fit().bytes();
+        machine[18] = 0xb7;
+        let error = KoFile::parse(&machine).unwrap_err().to_string();
+        assert!(error.contains("x86-64"), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_module_never_panics(places in proptest::collection::vec((0_usize..2000, 0_u8..), 1..9)) {
+            let mut module = fit().bytes();
+            for (place, byte) in places {
+                let length = module.len();
+                module[place % length] = byte;
+            }
+            let symvers = Symvers::default();
+            let kernel = KernelFacts { vermagic: "", symvers: &symvers };
+            let _ = check(&module, &kernel, &CheckPolicy::TIDELOCK);
+            let _ = crate::abi(&module, &[]);
+        }
+    }
+}

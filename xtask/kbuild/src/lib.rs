@@ -31,6 +31,8 @@ mod sandbox;
 mod sources;
 mod stage;
 mod symvers;
+#[cfg(test)]
+mod testing;
 
 pub use abi::{AbiBreak, AbiReason, abi};
 pub use check::{CheckPolicy, Finding, FindingKind, KernelFacts, StaticVerdict, check};
