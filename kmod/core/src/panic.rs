@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What happens when the core is wrong about itself.
 //!
-//! Nothing is unwound and nothing is freed: the shim parks this task for good, marks the
-//! engine dead and counts. The host lives on, and what needed the core is refused.
+//! Nothing is unwound: the shim leaves this stack behind, wipes and frees it with all memory of
+//! the core, marks the engine dead and counts. The host lives on, and what needed the core is
+//! refused.
 
 use core::{fmt::Write as _, panic::PanicInfo};
 
