@@ -4,40 +4,80 @@
 //! Faults that are found before booting are tested where they are found: those of archives in
 //! `tidelock-archive`, those of a module's bytes in `tidelock-kbuild`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result, anyhow};
+use tidelock_core_build::Variant;
 use tidelock_host::files;
-use tidelock_kbuild::Sources;
+use tidelock_kbuild::{CoreObject, Sources};
 use tidelock_matrix::Cell;
 use tidelock_model::{Status, Tier};
-use tidelock_vm::run::run_cell;
+use tidelock_vm::{run::run_cell, spec::Event};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Tally, module as style};
 use crate::run::{
     build::{self, Ingredients},
     cell,
+    core::Core,
     lab::{Lab, LabRequest},
     runtime,
     sources::{self, Plans},
 };
 
+/// What is put in the place of the module.
+#[derive(Clone, Copy)]
+enum Made {
+    /// A file of `xtask/corpus`.
+    Corpus(&'static str),
+    /// The module itself, called so in reports, with a leak sewn into its C.
+    Leaking(&'static str, Leak),
+    /// The module itself, with a core that panics when it is told to.
+    Panicking,
+    /// Anything: the guest is at fault.
+    Whatever,
+}
+
+/// What the module does each time it is loaded, and never makes up for.
+type Leak = &'static str;
+
+const MEMORY: Leak =
+    "void *volatile forgotten = kmalloc(64, GFP_KERNEL); if (!forgotten) return -ENOMEM;";
+const REFERENCE: Leak = "__module_get(THIS_MODULE);";
+
 /// Something that goes wrong, and what must be said of it.
 struct Fault {
-    /// A file of `xtask/corpus`, built as the module; none where the guest is at fault.
-    module: Option<&'static str>,
+    made: Made,
     /// The test that is run.
     test: &'static str,
     /// The status it must get.
     status: Status,
-    /// The named verdict that must be the first word of its detail.
+    /// The named verdict that must be the first word of its detail; none for a pass.
     verdict: &'static str,
+}
+
+impl Fault {
+    const fn name(&self) -> &'static str {
+        match self.made {
+            Made::Corpus(name) | Made::Leaking(name, _) => name,
+            Made::Panicking => "rust_panic",
+            Made::Whatever => self.test,
+        }
+    }
 }
 
 const fn module(name: &'static str, test: &'static str, verdict: &'static str) -> Fault {
     Fault {
-        module: Some(name),
+        made: Made::Corpus(name),
+        test,
+        status: Status::Fail,
+        verdict,
+    }
+}
+
+const fn leak(name: &'static str, leak: Leak, test: &'static str, verdict: &'static str) -> Fault {
+    Fault {
+        made: Made::Leaking(name, leak),
         test,
         status: Status::Fail,
         verdict,
@@ -46,7 +86,7 @@ const fn module(name: &'static str, test: &'static str, verdict: &'static str) -
 
 const fn guest(test: &'static str, verdict: &'static str) -> Fault {
     Fault {
-        module: None,
+        made: Made::Whatever,
         test,
         status: Status::Fail,
         verdict,
@@ -54,29 +94,42 @@ const fn guest(test: &'static str, verdict: &'static str) -> Fault {
 }
 
 const FAULTS: &[Fault] = &[
-    module("refuses", "load.module", "load-refused"),
+    module("refuses", "load.module", "system-call-failed"),
     module("oops", "load.module", "kernel-oops"),
     module("panic", "load.module", "kernel-panic"),
     module("warning", "load.module", "kernel-warning"),
-    module("leaked_reference", "load.module", "leaked-reference"),
-    module("leaked_memory", "load.cycles", "leaked-memory"),
     module("new_taint", "load.taint", "new-taint"),
     module("soft_lockup", "load.module", "soft-lockup"),
     module("silent_hang", "load.module", "silent-hang"),
-    guest("corpus.dies_before_plan", "missing-plan"),
+    leak("leaked_memory", MEMORY, "load.cycles", "leaked-memory"),
+    leak(
+        "leaked_reference",
+        REFERENCE,
+        "load.taint",
+        "leaked-reference",
+    ),
+    // The one that must pass: a panic of the Rust core costs the module, never the host.
+    Fault {
+        made: Made::Panicking,
+        test: "selftest.panic",
+        status: Status::Pass,
+        verdict: "",
+    },
+    guest("corpus.dies_before_plan", "guest-died"),
     guest("corpus.truncated_ktap", "truncated-ktap"),
     guest("corpus.no_verdict", "no-verdict"),
     guest("corpus.no_plan", "missing-plan"),
-    guest("corpus.not_ok", "not-ok"),
+    guest("corpus.not_ok", "assertion-failed"),
     guest("corpus.silent_hang", "silent-hang"),
     guest("corpus.kernel_panic", "kernel-panic"),
-    guest("corpus.init_exits", "kernel-panic"),
-    guest("corpus.kmsg_lost", "scan-broken"),
-    guest("corpus.no_marker", "scan-broken"),
+    guest("corpus.init_exits", "guest-died"),
+    guest("corpus.kmsg_lost", "broken-scan"),
+    guest("corpus.no_marker", "broken-scan"),
 ];
 
-/// The word on the kernel's command line that makes the guest offer its corpus.
-const CORPUS: &str = "tidelock.corpus";
+/// The words on the kernel's command line that make the guest offer its corpus, and the test
+/// of a module with fault injection.
+const OFFER: [&str; 2] = ["tidelock.corpus", "tidelock.fault"];
 /// Makes a soft lockup told within seconds, and end the machine.
 const WATCHDOG: [&str; 2] = ["watchdog_thresh=3", "softlockup_panic=1"];
 
@@ -116,30 +169,36 @@ pub(super) fn run(context: &Context) -> Result<Tally> {
 
 /// Runs one fault and prints what it got.
 async fn one(lab: &Lab, cell: &Cell, fault: &Fault) -> Result<Tally> {
-    let name = fault.module.unwrap_or(fault.test);
-    let logs = lab.run_dir.join(name);
+    let logs = lab.run_dir.join(fault.name());
     let kernel = cell::unpack(lab, &cell.kernel).map_err(|ending| anyhow!(ending.reason))?;
-    let module =
-        tokio::task::block_in_place(|| faulty(lab, cell, fault.module.unwrap_or("refuses")))?;
+    let core = match fault.made {
+        Made::Panicking => Some(lab.core_variant(Variant::FaultInjection).await?),
+        Made::Leaking(..) => Some(lab.core().await?),
+        Made::Corpus(_) | Made::Whatever => None,
+    };
+    let module = tokio::task::block_in_place(|| build_fault(lab, cell, fault, core.as_deref()))?;
     let mut spec = cell::spec(lab, kernel, module, &logs);
     spec.tests = vec![fault.test.to_owned()];
     spec.parameters = WATCHDOG
         .iter()
+        .chain([&OFFER[0]])
         .map(|word| (*word).to_owned())
-        .chain([CORPUS.into()])
         .collect();
-    let outcome = run_cell(
-        &lab.engine,
-        &spec,
-        &|_: tidelock_vm::spec::Event<'_>| {},
-        &CancellationToken::new(),
-    )
-    .await;
+    if matches!(fault.made, Made::Panicking) {
+        spec.parameters.push(OFFER[1].to_owned());
+    }
+    let quiet = |_: Event<'_>| {};
+    let outcome = run_cell(&lab.engine, &spec, &quiet, &CancellationToken::new()).await;
     let test = outcome.tests.first().context("the test has no report")?;
     let said = test.detail.split([':', ' ']).next().unwrap_or_default();
-    let held = test.status == fault.status && said == fault.verdict;
+    let held = test.status == fault.status && (fault.verdict.is_empty() || said == fault.verdict);
     let mark = if held { "ok" } else { "WRONG" };
-    println!("  {mark:<6}{name:<26}{:<6}{}", test.status, test.detail);
+    println!(
+        "  {mark:<6}{:<26}{:<6}{}",
+        fault.name(),
+        test.status,
+        test.detail
+    );
     if !held {
         println!(
             "        expected {} {}; logs: {}",
@@ -151,16 +210,14 @@ async fn one(lab: &Lab, cell: &Cell, fault: &Fault) -> Result<Tally> {
     Ok(Tally::one(held))
 }
 
-/// Builds one of the faulty modules for the kernel.
-fn faulty(lab: &Lab, cell: &Cell, name: &str) -> Result<std::path::PathBuf> {
-    let corpus = lab.root.join("xtask/corpus");
-    let mut all = BTreeMap::new();
-    all.insert("Kbuild".to_owned(), files::read(&corpus.join("Kbuild"))?);
-    all.insert(
-        "fault.c".to_owned(),
-        files::read(&corpus.join(format!("{name}.c")))?,
-    );
-    let sources = Sources::of(all)?;
+/// Builds what is put in the place of the module.
+fn build_fault(lab: &Lab, cell: &Cell, fault: &Fault, core: Option<&Core>) -> Result<PathBuf> {
+    let sources = match fault.made {
+        Made::Corpus(name) => corpus(lab, name)?,
+        Made::Whatever => corpus(lab, "refuses")?,
+        Made::Panicking => lab.sources.clone(),
+        Made::Leaking(_, leak) => leaking(&lab.sources, leak)?,
+    };
     let root = lab
         .plans
         .lock
@@ -169,11 +226,48 @@ fn faulty(lab: &Lab, cell: &Cell, name: &str) -> Result<std::path::PathBuf> {
     let with = Ingredients {
         cache: &lab.cache,
         sources: &sources,
-        core: None,
+        core: core.map(|core| CoreObject {
+            bytes: &core.bytes,
+            sha256: core.sha256,
+        }),
         store: lab.fetcher.store(),
     };
-    let logs = lab.run_dir.join(name);
+    let logs = lab.run_dir.join(fault.name());
     let built = build::build(&cell.kernel, root, &with, &logs, &|_| {})
-        .map_err(|ending| anyhow!("{name}: {}", ending.reason))?;
+        .map_err(|ending| anyhow!("{}: {}", fault.name(), ending.reason))?;
     Ok(built.module.stripped)
+}
+
+/// A module of the corpus, alone.
+fn corpus(lab: &Lab, name: &str) -> Result<Sources> {
+    let corpus = lab.root.join("xtask/corpus");
+    let mut all = BTreeMap::new();
+    all.insert("Kbuild".to_owned(), files::read(&corpus.join("Kbuild"))?);
+    all.insert(
+        "fault.c".to_owned(),
+        files::read(&corpus.join(format!("{name}.c")))?,
+    );
+    Ok(Sources::of(all)?)
+}
+
+/// Our module, with `leak` sewn into its start.
+fn leaking(sources: &Sources, leak: Leak) -> Result<Sources> {
+    const FILE: &str = "src/main.c";
+    const INIT: &str = "module_init(tdl_init);";
+    let mut sources = sources.clone();
+    let text = sources
+        .files
+        .get_mut(FILE)
+        .with_context(|| format!("no {FILE}"))?;
+    let before = String::from_utf8(std::mem::take(text))?;
+    anyhow::ensure!(
+        before.contains(INIT),
+        "{FILE} has no {INIT} to sew the leak to"
+    );
+    let sewn = format!(
+        "static int __init leaking_init(void)\n{{\n{leak}\nreturn tdl_init();\n}}\n\
+         module_init(leaking_init);"
+    );
+    *text = format!("#include <linux/slab.h>\n{}", before.replace(INIT, &sewn)).into_bytes();
+    Ok(sources)
 }

@@ -65,7 +65,7 @@ pub(super) fn licences(context: &Context) -> Result<Tally> {
     };
     // Advisories need a database from the network; CI engines with one add `advisories`.
     let which = ["licenses", "bans", "sources"];
-    let mut user = deny(&["--workspace", "--locked", "check", "--config", "deny.toml"]);
+    let mut user = deny(&["--workspace", "--locked", "--config", "deny.toml", "check"]);
     user.args(which);
     let mut module = deny(&[
         "--manifest-path",

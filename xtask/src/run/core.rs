@@ -70,7 +70,7 @@ async fn locked(
     }
     let library = place.join(format!("usr/src/rustc-{}/library", toolchain.version));
     let name = format!("{} {}", package.name, package.version);
-    RustSrc::from_package(&library, &name, toolchain).context(
+    RustSrc::from_package(&library, &name, package.file.sha256, toolchain).context(
         "matrix.lock's rust-src is not of the pinned toolchain's version: run \
          `cargo xtask kernels lock`, or `rustup component add rust-src`",
     )

@@ -165,6 +165,15 @@ impl Lab {
         self.core.get_or_try_init(build).await.cloned()
     }
 
+    /// Another variant of the core, for tests of the factory.
+    pub(crate) async fn core_variant(&self, variant: Variant) -> Result<Arc<Core>> {
+        core::build(CoreRequest {
+            variant,
+            ..self.core_request.clone()
+        })
+        .await
+    }
+
     /// A cell as reports plan it.
     pub(crate) fn planned(&self, cell: &Cell) -> PlannedCell {
         PlannedCell {

@@ -85,7 +85,12 @@ fn panic(report: &mut Report) -> Checked<String> {
             format!("{what} gave {result:?}, not ENOTRECOVERABLE")
         })
     };
-    dead("the request to panic", device.try_ask(1, Request::Fault)?)?;
+    // A write waits only for the verdict that the frame is well formed.
+    let written = device.try_ask(1, Request::Fault)?;
+    ensure(written == Ok(()), || {
+        format!("the request to panic gave {written:?}, not Ok")
+    })?;
+    dead("the answer to it", device.try_read().map(drop))?;
     dead(
         "a request after the panic",
         device.try_ask(2, Request::SelfTest)?,
