@@ -5,6 +5,7 @@ mod matrix;
 mod misbehaviour;
 mod module;
 mod python;
+mod real;
 mod source;
 
 use std::path::PathBuf;
@@ -121,6 +122,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "module",
         about: "checkpatch and sparse on the module, for each series",
         run: module::style,
+    },
+    Step {
+        name: "real",
+        about: "the tests of the stages that build for and boot real kernels",
+        run: real::run,
     },
     Step {
         name: "misbehaviour",

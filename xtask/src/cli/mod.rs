@@ -2,6 +2,7 @@
 //! The command line: one module a command.
 
 mod abi;
+mod bench;
 
 mod kernels;
 mod matrix;
@@ -41,6 +42,7 @@ enum Command {
     Shell(shell::Shell),
     Abi(abi::Abi),
     Report(report::Report),
+    Bench(bench::Bench),
     Completions(texts::Completions),
     Man(texts::Man),
 }
@@ -55,6 +57,7 @@ impl Cli {
             Command::Shell(command) => command.run(),
             Command::Abi(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Bench(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         }

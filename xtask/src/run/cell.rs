@@ -7,10 +7,10 @@ use std::{
     time::Instant,
 };
 
-use tidelock_archive::NoProgress;
+use tidelock_archive::{NoProgress, deb};
 use tidelock_host::files;
 use tidelock_kbuild::{CheckPolicy, CoreObject};
-use tidelock_matrix::Cell;
+use tidelock_matrix::{Cell, LockedKernel, LockedPackage};
 use tidelock_model::{CellReport, Durations, KeyBuilder, Measured, Sha256, Status, TestReport};
 use tidelock_vm::{
     kernel::{self, Kernel},
@@ -191,22 +191,24 @@ pub(crate) async fn fetch(lab: &Lab, cell: &Cell) -> Result<(), Ending> {
         .map_err(|errors| Ending::of_fetch(&errors))
 }
 
+/// The packages of a kernel's image, in the store.
+pub(crate) fn image_packages(lab: &Lab, kernel: &LockedKernel) -> Vec<kernel::Package> {
+    let package = |package: &LockedPackage| kernel::Package {
+        path: lab.fetcher.store().path(&package.file.sha256),
+        sha256: package.file.sha256,
+    };
+    kernel.image.iter().map(package).collect()
+}
+
 /// The kernel's image and the modules the tests need.
-pub(crate) fn unpack(lab: &Lab, kernel: &tidelock_matrix::LockedKernel) -> Result<Kernel, Ending> {
-    let packages: Vec<kernel::Package> = kernel
-        .image
-        .iter()
-        .map(|package| kernel::Package {
-            path: lab.fetcher.store().path(&package.file.sha256),
-            sha256: package.file.sha256,
-        })
-        .collect();
+pub(crate) fn unpack(lab: &Lab, kernel: &LockedKernel) -> Result<Kernel, Ending> {
+    let (packages, wanted) = (image_packages(lab, kernel), modules::wanted());
     kernel::prepare(
         &lab.cache,
         &kernel.release,
         &packages,
-        &modules::wanted(),
-        tidelock_archive::deb::extract,
+        &wanted,
+        deb::extract,
     )
     .map_err(|error| Ending::error("unpack", error))
 }
