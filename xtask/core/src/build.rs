@@ -2,6 +2,7 @@
 //! From sources to an inspected object in the cache. The only part that does things.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
@@ -68,7 +69,7 @@ pub fn build(request: &CoreRequest) -> Result<CoreArtifact, CoreError> {
     }
     if place.exists() {
         // Damaged: its object is not the one its record speaks of.
-        std::fs::remove_dir_all(&place).map_err(FileError::of("remove", &place))?;
+        fs::remove_dir_all(&place).map_err(FileError::of("remove", &place))?;
     }
     files::make_dir_atomic(&place, |folder| make(request, key, folder))?;
     // What is there now may be somebody else's, made meanwhile from the same inputs.
@@ -125,27 +126,53 @@ fn make(request: &CoreRequest, key: Sha256, folder: &Path) -> Result<(), CoreErr
 /// Runs cargo; the static library.
 fn compile(request: &CoreRequest) -> Result<PathBuf, CoreError> {
     let work = request.workspace.join("target/core");
+    run_cargo(request, &recipe::fetch(request.network), &[])?;
     let places = Places {
         workspace: request.workspace.clone(),
         rust_src: work.join("rust-src"),
-        cargo_home: cargo_home(),
+        registries: registries()?,
         target_dir: work.join(request.variant.as_str()),
     };
     overlay::lay(&places.rust_src, &request.rust_src)?;
     let call = recipe::cargo(&places, request.variant, request.network);
+    run_cargo(request, &call.arguments, &call.environment)?;
+    Ok(places
+        .target_dir
+        .join(recipe::TARGET)
+        .join(recipe::PROFILE)
+        .join("libtidelock_core.a"))
+}
+
+fn run_cargo(
+    request: &CoreRequest,
+    arguments: &[String],
+    environment: &[(&str, String)],
+) -> Result<(), CoreError> {
     let mut cargo = process::command("cargo");
     for (name, _) in std::env::vars_os() {
         if recipe::is_foreign(&name.to_string_lossy()) {
             cargo.env_remove(name);
         }
     }
-    cargo.args(&call.arguments).envs(call.environment);
+    let environment = environment.iter().map(|(name, value)| (name, value));
+    cargo.args(arguments).envs(environment);
     process::run(cargo, Some(&request.workspace))?;
-    Ok(places
-        .target_dir
-        .join(recipe::TARGET)
-        .join(recipe::PROFILE)
-        .join("libtidelock_core.a"))
+    Ok(())
+}
+
+/// Where cargo has unpacked crates, whose paths must not show.
+fn registries() -> Result<Vec<PathBuf>, FileError> {
+    let var = |name| std::env::var_os(name).map(PathBuf::from);
+    let home = var("CARGO_HOME").or_else(|| Some(var("HOME")?.join(".cargo")));
+    let sources = home.unwrap_or_default().join("registry/src");
+    let mut found = Vec::new();
+    if sources.is_dir() {
+        for entry in fs::read_dir(&sources).map_err(FileError::of("list", &sources))? {
+            found.push(entry.map_err(FileError::of("list", &sources))?.path());
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Makes one object of the library, in which only the exports have names that others see.
@@ -166,12 +193,4 @@ fn link(
     };
     run("rust-lld", recipe::link(archive, &script, &linked))?;
     run("rust-objcopy", recipe::objcopy(&linked, object))
-}
-
-/// Where cargo keeps the crates' sources, whose paths must not show.
-fn cargo_home() -> PathBuf {
-    let var = |name| std::env::var_os(name).map(PathBuf::from);
-    var("CARGO_HOME")
-        .or_else(|| Some(var("HOME")?.join(".cargo")))
-        .unwrap_or_default()
 }

@@ -106,7 +106,8 @@ pub(crate) struct Places {
     /// The view of Rust's library source (see `overlay`). It lies inside the workspace, for
     /// cargo hashes a path outside of it into every symbol.
     pub(crate) rust_src: PathBuf,
-    pub(crate) cargo_home: PathBuf,
+    /// Where cargo unpacks crates: one folder a registry, and its name is no part of the core.
+    pub(crate) registries: Vec<PathBuf>,
     pub(crate) target_dir: PathBuf,
 }
 
@@ -115,6 +116,18 @@ pub(crate) struct Places {
 pub(crate) struct CargoCall {
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+/// The call that brings the locked crates, so that it is known where they lie.
+pub(crate) fn fetch(network: Network) -> Vec<String> {
+    let mut arguments: Vec<String> = ["fetch", "--locked"].map(String::from).into();
+    arguments.push(format!("--target={TARGET}"));
+    arguments.extend(offline(network));
+    arguments
+}
+
+fn offline(network: Network) -> Option<String> {
+    (network == Network::Offline).then(|| "--offline".into())
 }
 
 /// The call that makes the static library.
@@ -135,9 +148,7 @@ pub(crate) fn cargo(places: &Places, variant: Variant, network: Network) -> Carg
     if !variant.features().is_empty() {
         arguments.push(format!("--features={}", variant.features()));
     }
-    if network == Network::Offline {
-        arguments.push("--offline".into());
-    }
+    arguments.extend(offline(network));
     let show = |path: &Path| path.display().to_string();
     let flags = RUSTFLAGS.map(String::from).into_iter();
     let flags: Vec<String> = flags.chain(remappings(places)).collect();
@@ -172,11 +183,12 @@ pub(crate) fn is_foreign(variable: &str) -> bool {
 /// The last one that matches wins, so the folder inside the workspace stands behind it.
 fn remappings(places: &Places) -> Vec<String> {
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    vec![
-        remap(&places.cargo_home.join("registry/src"), "crates"),
+    let crates = places.registries.iter().map(|path| remap(path, "crates"));
+    let own = [
         remap(&places.workspace, "tidelock"),
         remap(&places.rust_src, "rust"),
-    ]
+    ];
+    crates.chain(own).collect()
 }
 
 /// Arguments of rust-lld: one object of what the exports need, its sections joined.
@@ -218,7 +230,7 @@ pub(crate) fn fingerprint(variant: Variant) -> String {
     let places = Places {
         workspace: "workspace".into(),
         rust_src: "rust-src".into(),
-        cargo_home: "cargo-home".into(),
+        registries: vec!["registry".into()],
         target_dir: "target".into(),
     };
     let path = Path::new;
@@ -233,4 +245,46 @@ pub(crate) fn fingerprint(variant: Variant) -> String {
 /// Libraries that the toolchain's programs load lie beside it, where the loader does not look.
 pub(crate) fn library_path(toolchain: &Toolchain) -> PathBuf {
     toolchain.sysroot.join("lib")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calls_are_these() {
+        let places = Places {
+            workspace: "/w".into(),
+            rust_src: "/w/target/core/rust-src".into(),
+            registries: vec!["/h/registry/src/a".into(), "/h/registry/src/b".into()],
+            target_dir: "/w/target/core/shipping".into(),
+        };
+        let [archive, script, linked, object] = ["a", "s", "l", "o"].map(Path::new);
+        insta::assert_debug_snapshot!((
+            fetch(Network::Allowed),
+            cargo(&places, Variant::Shipping, Network::Offline),
+            link(archive, script, linked),
+            objcopy(linked, object),
+        ));
+    }
+
+    #[test]
+    fn a_variant_has_its_own_features_and_its_own_key() {
+        assert_ne!(
+            fingerprint(Variant::Shipping),
+            fingerprint(Variant::FaultInjection)
+        );
+        let shipping = fingerprint(Variant::Shipping);
+        assert!(!shipping.contains("fault-injection"), "{shipping}");
+    }
+
+    #[test]
+    fn what_would_change_the_object_is_taken_from_the_environment() {
+        for foreign in ["RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_PROFILE_KERNEL_LTO"] {
+            assert!(is_foreign(foreign), "{foreign}");
+        }
+        for kept in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_TOOLCHAIN", "CARGO"] {
+            assert!(!is_foreign(kept), "{kept}");
+        }
+    }
 }

@@ -7,6 +7,8 @@
 mod code;
 mod frames;
 mod layout;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, fmt};
 
