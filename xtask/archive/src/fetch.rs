@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Files of archives: from the store, or fetched, verified and put there.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, sync::Arc};
 
 use tidelock_host::files;
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -275,7 +275,7 @@ fn address(base: &str, path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"/-._~+:".contains(&byte) {
             url.push(char::from(byte));
         } else {
-            url.push_str(&format!("%{byte:02X}"));
+            let _ = write!(url, "%{byte:02X}");
         }
     }
     url

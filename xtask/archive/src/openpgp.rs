@@ -141,7 +141,7 @@ fn acceptable(signature: &Signature, now: SystemTime) -> Option<SystemTime> {
         return None;
     }
     let made = SystemTime::from(signature.created()?);
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     let expired = lifetime(signature.signature_expiration_time().map(Into::into))
         .is_some_and(|lifetime| made + lifetime < now);
     (made <= now + day && !expired).then_some(made)

@@ -14,7 +14,7 @@ use crate::{
     openpgp::{self, Keyring},
 };
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A release cannot be trusted.
 #[derive(Debug, thiserror::Error)]

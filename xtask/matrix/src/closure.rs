@@ -162,11 +162,11 @@ mod tests {
 
     use super::*;
 
-    /// Lines of `name version | depends | provides`.
+    /// Lines of `name version / depends / provides`.
     fn index(lines: &[&str]) -> Index {
         let mut index = Index::default();
         for line in lines {
-            let parts: Vec<&str> = line.split(" / ").map(str::trim).collect();
+            let parts: Vec<&str> = line.split('/').map(str::trim).collect();
             let (name, version) = parts[0].split_once(' ').unwrap();
             index.add(Package {
                 name: name.into(),
@@ -176,7 +176,7 @@ mod tests {
                 provides: parts.get(2).copied().unwrap_or_default().into(),
                 file: FileRef {
                     archive: "debian".into(),
-                    path: line.replace(' ', "_"),
+                    path: line.replace([' ', '/'], "_"),
                     size: 1,
                     sha256: Sha256::of(line.as_bytes()),
                 },
@@ -195,9 +195,11 @@ mod tests {
             .collect())
     }
 
+    type Names = &'static [&'static str];
+
     #[test]
     fn closures() {
-        let cases: &[(&str, &[&str], &[&str], &[&str])] = &[
+        let cases: &[(&str, Names, Names, Names)] = &[
             (
                 "chain",
                 &["a 1 / b", "b 1 / c (>= 1)", "c 2"],

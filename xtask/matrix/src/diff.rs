@@ -33,7 +33,7 @@ pub struct Change {
 pub struct Diff {
     /// Kernels that the archive offers and the lock has not.
     pub new: Vec<Mention>,
-    /// Kernels that the lock has and the archive does not offer any more.
+    /// Kernels that the lock has and the archive does not offer, or does not serve, any more.
     pub vanished: Vec<Mention>,
     /// Kernels whose packages are others now.
     pub changed: Vec<Change>,

@@ -104,6 +104,27 @@ impl LockedRoot {
     }
 }
 
+/// A kernel that a signed index lists and whose files the archive does not serve any more, as
+/// happens to suites at the end of their life.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MissingKernel {
+    /// What `uname -r` would say.
+    pub release: Release,
+    /// Its series.
+    pub series: Series,
+    /// Its flavour.
+    pub flavour: Flavour,
+    /// Its architecture.
+    pub arch: Arch,
+    /// The suite that lists it.
+    pub suite: String,
+    /// The version of its packages.
+    pub version: String,
+    /// Those of its packages that are not served.
+    pub packages: Vec<String>,
+}
+
 /// The whole lock, with references followed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Lock {
@@ -111,6 +132,8 @@ pub struct Lock {
     pub suites: Vec<LockedSuite>,
     /// The kernels, by series, version, flavour.
     pub kernels: Vec<LockedKernel>,
+    /// What would be among the kernels if the archive still served it, in the same order.
+    pub missing: Vec<MissingKernel>,
     /// The build roots, by name.
     pub roots: Vec<LockedRoot>,
     /// The source of Rust's own library, of the pinned toolchain's version.

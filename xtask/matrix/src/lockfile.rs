@@ -8,7 +8,7 @@ use tidelock_archive::FileRef;
 use tidelock_model::{Arch, Flavour, Release, Series, Sha256};
 
 use crate::{
-    lock::{Lock, LockedKernel, LockedPackage, LockedRoot, LockedSuite},
+    lock::{Lock, LockedKernel, LockedPackage, LockedRoot, LockedSuite, MissingKernel},
     strict::{self, SpecError},
 };
 
@@ -27,6 +27,8 @@ struct LockFile {
     suite: Vec<LockedSuite>,
     root: Vec<RootEntry>,
     kernel: Vec<KernelEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<MissingKernel>,
     package: Vec<PackageEntry>,
 }
 
@@ -74,62 +76,44 @@ impl Lock {
                 file.format
             )));
         }
-        let mut packages = BTreeMap::new();
+        let mut packages = Packages::default();
         for entry in file.package {
-            let package = resolve_package(entry)?;
-            if let Some(twice) = packages.insert(package.id(), package) {
-                return Err(fault(format!("{} is there twice", twice.id())));
-            }
+            packages.add(resolve_package(entry)?)?;
         }
-        let find = |ids: &[String], by: &str| -> Result<Vec<LockedPackage>, SpecError> {
-            ids.iter()
-                .map(|id| {
-                    let found = packages.get(id).cloned();
-                    found.ok_or_else(|| fault(format!("{by} refers to {id}, which is not there")))
-                })
-                .collect()
-        };
         let roots: Vec<LockedRoot> = file
             .root
             .into_iter()
             .map(|root| {
                 Ok(LockedRoot {
-                    packages: find(&root.packages, &root.name)?,
+                    packages: packages.find(&root.packages, &root.name)?,
                     name: root.name,
                     compiler: root.compiler,
                 })
             })
             .collect::<Result<_, SpecError>>()?;
         let mut kernels: Vec<LockedKernel> = Vec::new();
-        for kernel in file.kernel {
-            let name = kernel.release.to_string();
+        for entry in file.kernel {
+            let kernel = resolve_kernel(entry, &packages)?;
+            let name = &kernel.release;
             if !roots.iter().any(|root| root.name == kernel.root) {
+                let root = &kernel.root;
                 return Err(fault(format!(
-                    "{name} refers to the root {}, which is not there",
-                    kernel.root
+                    "{name} refers to the root {root}, which is not there"
                 )));
             }
             if kernels.iter().any(|known| known.release == kernel.release) {
                 return Err(fault(format!("{name} is there twice")));
             }
-            kernels.push(LockedKernel {
-                image: find(&kernel.image, &name)?,
-                headers: find(&kernel.headers, &name)?,
-                release: kernel.release,
-                series: kernel.series,
-                flavour: kernel.flavour,
-                arch: kernel.arch,
-                suite: kernel.suite,
-                version: kernel.version,
-                root: kernel.root,
-            });
+            kernels.push(kernel);
         }
-        let rust_src = find(&[file.rust_src], "rust-src")?
+        let rust_src = packages
+            .find(&[file.rust_src], "rust-src")?
             .pop()
             .ok_or_else(|| fault("it has no rust-src".into()))?;
         Ok(Self {
             suites: file.suite,
             kernels,
+            missing: file.missing,
             roots,
             rust_src,
         })
@@ -166,12 +150,50 @@ impl Lock {
                     headers: ids(&kernel.headers),
                 })
                 .collect(),
+            missing: self.missing.clone(),
             package: self.packages().into_iter().map(package_entry).collect(),
         };
         // Pretty: one item a line, so that a change of the lock reads well in a diff.
         let body = toml::to_string_pretty(&file).map_err(|error| fault(error.to_string()))?;
         Ok(format!("{HEAD}{body}"))
     }
+}
+
+/// The packages by what they are referred to.
+#[derive(Default)]
+struct Packages(BTreeMap<String, LockedPackage>);
+
+impl Packages {
+    fn add(&mut self, package: LockedPackage) -> Result<(), SpecError> {
+        match self.0.insert(package.id(), package) {
+            Some(twice) => Err(fault(format!("{} is there twice", twice.id()))),
+            None => Ok(()),
+        }
+    }
+
+    fn find(&self, ids: &[String], by: &str) -> Result<Vec<LockedPackage>, SpecError> {
+        ids.iter()
+            .map(|id| {
+                let found = self.0.get(id).cloned();
+                found.ok_or_else(|| fault(format!("{by} refers to {id}, which is not there")))
+            })
+            .collect()
+    }
+}
+
+fn resolve_kernel(entry: KernelEntry, packages: &Packages) -> Result<LockedKernel, SpecError> {
+    let name = entry.release.as_str();
+    Ok(LockedKernel {
+        image: packages.find(&entry.image, name)?,
+        headers: packages.find(&entry.headers, name)?,
+        release: entry.release,
+        series: entry.series,
+        flavour: entry.flavour,
+        arch: entry.arch,
+        suite: entry.suite,
+        version: entry.version,
+        root: entry.root,
+    })
 }
 
 fn package_entry(package: &LockedPackage) -> PackageEntry {

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 
 use serde::Serialize;
 use tidelock_archive::{
-    ArchiveError, Fetcher, Keyring, Suite, SuiteQuery, fetch_suite,
+    ArchiveError, FetchError, Fetcher, Keyring, Mode, Suite, SuiteQuery, fetch_suite,
     release::{self, ReleaseError},
 };
 use tidelock_host::files::{self, FileError};
@@ -15,6 +15,7 @@ use crate::{
     diff::{Diff, diff},
     lock::{Lock, LockedSuite},
     resolve::{Discovery, ResolveError, resolve},
+    serve,
     spec::{Matrix, SuiteSpec},
     strict::SpecError,
 };
@@ -54,6 +55,17 @@ pub enum MatrixError {
         /// The date now.
         got: String,
     },
+    /// A build root, or the source of Rust's library, cannot be fetched.
+    #[error("{by} needs packages that the signed index lists and the mirror does not serve: {}. Use another one with --debian-mirror", packages.join(", "))]
+    Unserved {
+        /// The root, or `rust-src`.
+        by: String,
+        /// The packages.
+        packages: Vec<String>,
+    },
+    /// The mirror cannot be asked.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// A task did not end.
     #[error("a task failed: {0}")]
     Task(String),
@@ -70,6 +82,8 @@ impl MatrixError {
             Self::Release(error) => error.verdict(),
             Self::Resolve(_) => "unresolvable-matrix",
             Self::RolledBack { .. } => "rolled-back-release",
+            Self::Unserved { .. } => "vanished-file",
+            Self::Fetch(error) => error.verdict(),
             Self::Task(_) => "factory-error",
         }
     }
@@ -150,6 +164,10 @@ pub async fn discover(
         .collect();
     let mut discovery = resolve(matrix, &offers, locked, rust)?;
     discovery.warnings = warnings;
+    if fetcher.mode() == Mode::Online {
+        let unserved = serve::unserved(&discovery.lock, fetcher).await?;
+        serve::set_aside(&mut discovery, &unserved)?;
+    }
     Ok(discovery)
 }
 

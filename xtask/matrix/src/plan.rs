@@ -34,7 +34,7 @@ pub enum PlanError {
         reason: String,
     },
     /// A pattern that fits nothing.
-    #[error("no locked kernel{} fits {glob:?}{hint}. `cargo xtask kernels list` shows them all", if *in_tier { " of this tier" } else { "" })]
+    #[error("no locked kernel{} fits {glob:?}{hint} `cargo xtask kernels list` shows them all", if *in_tier { " of this tier" } else { "" })]
     NoMatch {
         /// The pattern.
         glob: String,
@@ -168,7 +168,7 @@ fn filter<'a>(
                 glob: glob.clone(),
                 in_tier,
                 hint: nearest(glob, names)
-                    .map_or_else(String::new, |near| format!("; did you mean {near}?")),
+                    .map_or_else(|| ".".into(), |near| format!("; did you mean {near}?")),
             });
         }
         taken.extend(fitting);

@@ -80,6 +80,7 @@ pub fn resolve(
         lock: Lock {
             rust_src: rust_src(matrix, offers, rust)?,
             kernels: kernels.into_iter().map(|found| found.kernel).collect(),
+            missing: Vec::new(),
             roots,
             suites,
         },
