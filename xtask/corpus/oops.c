@@ -2,12 +2,14 @@
 /*
  * Follows a null pointer while it is loaded.
  */
+#include <linux/compiler.h>
 #include <linux/module.h>
 
 static int __init fault_init(void)
 {
-	int *volatile nowhere = NULL;
+	int *nowhere = NULL;
 
+	OPTIMIZER_HIDE_VAR(nowhere);
 	return READ_ONCE(*nowhere);
 }
 

@@ -72,6 +72,17 @@ pub fn sparse(cache: &Path, request: &CompileRequest<'_>) -> Result<LintReport, 
             log: request.log.into(),
         });
     }
+    // Kernels from 7.0 on leave a sparse out that they hold to be too old, and go on.
+    if !ran
+        .log
+        .lines()
+        .any(|line| line.trim_start().starts_with("CHECK "))
+    {
+        return Err(KbuildError::Incomplete {
+            what: "a sparse that is new enough for this kernel".into(),
+            packages: vec![format!("the build root {}", request.root.path.display())],
+        });
+    }
     let own: Vec<&str> = request.sources.files.keys().map(String::as_str).collect();
     let report = of_sparse(&ran.log, &own);
     if report.is_clean() && !ran.status.success() {

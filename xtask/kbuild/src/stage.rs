@@ -95,6 +95,8 @@ mod tests {
                 scope.spawn(|| {
                     once(&path, || {
                         made.fetch_add(1, Ordering::SeqCst);
+                        // Long enough for the others to come in, were they let.
+                        std::thread::sleep(Duration::from_millis(50));
                         std::fs::create_dir(&path)
                     })
                 });

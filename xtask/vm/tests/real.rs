@@ -143,7 +143,6 @@ fn children() -> Vec<String> {
 
 /// Every misbehaviour of a guest has its own verdict, in one cell, and none passes.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "boots a kernel: run by cargo xtask test"]
 async fn each_misbehaviour_has_its_verdict() {
     let bench = Bench::new();
     let expected = [
@@ -180,7 +179,6 @@ async fn each_misbehaviour_has_its_verdict() {
 
 /// A cell that was booted is restored the next time, and copies share neither clock nor chance.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "boots a kernel: run by cargo xtask test"]
 async fn the_second_run_restores() {
     let bench = Bench::new();
     let spec = bench.spec(&["corpus.not_ok"]);
@@ -196,7 +194,6 @@ async fn the_second_run_restores() {
 
 /// A cancelled cell, and one whose future is dropped, leave no QEMU, no socket and no half state.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "boots a kernel: run by cargo xtask test"]
 async fn a_cancelled_cell_leaves_nothing() {
     let bench = Bench::new();
     let spec = bench.spec(&["corpus.silent_hang", "corpus.not_ok"]);
@@ -232,7 +229,6 @@ async fn a_cancelled_cell_leaves_nothing() {
 
 /// A kernel that cannot come up is told as that, and its tests as not run.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "boots a kernel: run by cargo xtask test"]
 async fn a_kernel_that_does_not_come_up_is_named() {
     let bench = Bench::new();
     let mut spec = bench.spec(&["corpus.not_ok"]);

@@ -18,7 +18,6 @@ fn refused(kernel: &lab::Kernel, name: &str) -> &'static str {
 }
 
 #[test]
-#[ignore = "builds for real kernels"]
 fn a_module_with_nothing_wrong_is_fit_for_every_kernel() {
     for kernel in lab::kernels() {
         let verdict = kernel.check(&kernel.bytes("clean"));
@@ -33,7 +32,6 @@ fn a_module_with_nothing_wrong_is_fit_for_every_kernel() {
 }
 
 #[test]
-#[ignore = "builds for real kernels"]
 fn one_that_compiles_on_some_series_only() {
     let changed = Series { major: 6, minor: 4 };
     for kernel in lab::kernels() {
@@ -46,7 +44,6 @@ fn one_that_compiles_on_some_series_only() {
 }
 
 #[test]
-#[ignore = "builds for real kernels"]
 fn what_does_not_build_is_named() {
     for kernel in lab::kernels() {
         for (name, verdict) in [
@@ -77,7 +74,6 @@ fn what_does_not_build_is_named() {
 }
 
 #[test]
-#[ignore = "builds for real kernels"]
 fn an_sse_instruction_and_a_large_frame_are_found_in_the_object() {
     for kernel in lab::kernels() {
         let release = &kernel.release;
@@ -108,7 +104,6 @@ fn patched(module: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "builds for real kernels"]
 fn patched_bytes_are_found() {
     for kernel in lab::kernels() {
         let clean = kernel.bytes("clean");
@@ -131,7 +126,6 @@ fn patched_bytes_are_found() {
 }
 
 #[test]
-#[ignore = "builds for real kernels"]
 fn a_module_of_one_kernel_is_not_for_the_next_series() {
     let kernels = lab::kernels();
     let [first, second] = [&kernels[0], &kernels[kernels.len() - 1]];
@@ -141,7 +135,6 @@ fn a_module_of_one_kernel_is_not_for_the_next_series() {
 }
 
 #[test]
-#[ignore = "builds for real kernels"]
 fn the_first_kernel_that_breaks_is_named_with_its_symbol() {
     let kernel = lab::kernel();
     let module = kernel.bytes("clean");
@@ -190,7 +183,6 @@ fn the_first_kernel_that_breaks_is_named_with_its_symbol() {
 }
 
 #[test]
-#[ignore = "builds for real kernels"]
 fn sparse_sees_what_the_compiler_does_not() {
     let mut seen = 0;
     for kernel in lab::kernels() {
