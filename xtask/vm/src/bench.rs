@@ -41,6 +41,11 @@ pub const TOOLS: &[Tool] = &[
         program: "modprobe",
         package: "kmod",
     },
+    // Its guest runs the host's own udev, and has no ports without.
+    Tool {
+        program: "udevadm",
+        package: "udev",
+    },
 ];
 
 /// The release of virtme-ng that is compared with.
@@ -295,13 +300,27 @@ const fn patience() -> Patience {
 
 /// A whole run of virtme-ng.
 async fn whole(engine: &Engine, virtme: &Virtme) -> Result<Duration, BenchError> {
-    let mut command = process::command(&virtme.program);
+    // It waits without end for a guest that does not come up.
+    let mut command = process::command("timeout");
+    command
+        .arg(LIMIT.as_secs().to_string())
+        .arg(&virtme.program);
     command.arg("--run").arg(&virtme.vmlinuz);
     if engine.accelerator.kind == Accel::Tcg {
         // It would take a /dev/kvm that opens for one that works.
         command.arg("--disable-kvm");
     }
     command.args(["--cpus", "1", "--exec", "true"]);
+    // Its programs find one another by name.
+    let mut path = virtme
+        .program
+        .parent()
+        .unwrap_or(Path::new(""))
+        .as_os_str()
+        .to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    command.env("PATH", path);
     let began = Instant::now();
     let run = tokio::task::spawn_blocking(move || process::run(command, None));
     match run.await {
