@@ -125,17 +125,27 @@ fn make(request: &CoreRequest, key: Sha256, folder: &Path) -> Result<(), CoreErr
 
 /// Runs cargo; the static library.
 fn compile(request: &CoreRequest) -> Result<PathBuf, CoreError> {
+    let mut fetch = process::command("cargo");
+    fetch.args(recipe::fetch(request.network, &request.toolchain.host));
+    process::run(fetch, Some(&request.workspace))?;
     let work = request.workspace.join("target/core");
-    run_cargo(request, &recipe::fetch(request.network), &[])?;
+    let cargo_home = cargo_home();
     let places = Places {
         workspace: request.workspace.clone(),
-        rust_src: work.join("rust-src"),
-        registries: registries()?,
+        sysroot: request.toolchain.sysroot.clone(),
+        overlay: work.join("rust"),
+        library: request.rust_src.library().to_owned(),
+        registries: names(&cargo_home.join("registry/src"))?,
+        cargo_home,
         target_dir: work.join(request.variant.as_str()),
     };
-    overlay::lay(&places.rust_src, &request.rust_src)?;
-    let call = recipe::cargo(&places, request.variant, request.network);
-    run_cargo(request, &call.arguments, &call.environment)?;
+    overlay::write(&places.overlay)?;
+    files::make_dir(&places.target_dir)?;
+    let mut sandbox = process::command("bwrap");
+    sandbox
+        .args(recipe::sandbox(&places))
+        .args(recipe::cargo(request.variant));
+    process::run(sandbox, Some(&request.workspace))?;
     Ok(places
         .target_dir
         .join(recipe::TARGET)
@@ -143,32 +153,21 @@ fn compile(request: &CoreRequest) -> Result<PathBuf, CoreError> {
         .join("libtidelock_core.a"))
 }
 
-fn run_cargo(
-    request: &CoreRequest,
-    arguments: &[String],
-    environment: &[(&str, String)],
-) -> Result<(), CoreError> {
-    let mut cargo = process::command("cargo");
-    for (name, _) in std::env::vars_os() {
-        if recipe::is_foreign(&name.to_string_lossy()) {
-            cargo.env_remove(name);
-        }
-    }
-    let environment = environment.iter().map(|(name, value)| (name, value));
-    cargo.args(arguments).envs(environment);
-    process::run(cargo, Some(&request.workspace))?;
-    Ok(())
+/// Where cargo keeps crates.
+fn cargo_home() -> PathBuf {
+    let var = |name| std::env::var_os(name).map(PathBuf::from);
+    var("CARGO_HOME")
+        .or_else(|| Some(var("HOME")?.join(".cargo")))
+        .unwrap_or_default()
 }
 
-/// Where cargo has unpacked crates, whose paths must not show.
-fn registries() -> Result<Vec<PathBuf>, FileError> {
-    let var = |name| std::env::var_os(name).map(PathBuf::from);
-    let home = var("CARGO_HOME").or_else(|| Some(var("HOME")?.join(".cargo")));
-    let sources = home.unwrap_or_default().join("registry/src");
+/// The names in a folder, in order; none when there is no such folder.
+fn names(dir: &Path) -> Result<Vec<String>, FileError> {
     let mut found = Vec::new();
-    if sources.is_dir() {
-        for entry in fs::read_dir(&sources).map_err(FileError::of("list", &sources))? {
-            found.push(entry.map_err(FileError::of("list", &sources))?.path());
+    if dir.is_dir() {
+        for entry in fs::read_dir(dir).map_err(FileError::of("list", dir))? {
+            let entry = entry.map_err(FileError::of("list", dir))?;
+            found.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
     found.sort();

@@ -3,14 +3,13 @@
 //!
 //! cargo resolves the whole standard library before it builds any of it, and would ask a
 //! registry for two dozen crates that only std needs. The view is a workspace of its own
-//! whose `sysroot` crate names just what a kernel can use; the rest are links. So nothing is
-//! fetched for Rust's libraries, and nothing is written into the source or the sysroot.
+//! whose `sysroot` crate names just what a kernel can use; the source's own folders are mounted
+//! beside it. So nothing is fetched for Rust's libraries, and nothing is written into the source
+//! or the sysroot.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use tidelock_host::files::{self, FileError};
-
-use crate::rust_src::{PARTS, RustSrc};
 
 const WORKSPACE: &str = r#"[workspace]
 resolver = "1"
@@ -39,20 +38,14 @@ pub(crate) const FILES: [(&str, &str); 3] = [
     ("sysroot/src/lib.rs", "#![no_std]\n"),
 ];
 
-/// Makes `path` the view of `source`; what is already right stays as it is.
-pub(crate) fn lay(path: &Path, source: &RustSrc) -> Result<(), FileError> {
+/// Writes the view's own files into `path`; what is already right stays as it is. The parts of
+/// the source are mounted beside them.
+pub(crate) fn write(path: &Path) -> Result<(), FileError> {
     for (name, text) in FILES {
         let file = path.join(name);
         if files::read(&file).ok().as_deref() != Some(text.as_bytes()) {
             files::write_atomic(&file, text.as_bytes())?;
         }
-    }
-    for part in PARTS {
-        let (link, target) = (path.join(part), source.library().join(part));
-        if fs::read_link(&link).ok().as_ref() == Some(&target) {
-            continue;
-        }
-        files::symlink_atomic(&target, &link)?;
     }
     Ok(())
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Toolchain;
+use crate::{Toolchain, rust_src::PARTS};
 
 /// Raised when the same inputs are to give another object.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// A target without an operating system: no vector registers, no red zone.
 pub(crate) const TARGET: &str = "x86_64-unknown-none";
@@ -99,44 +99,120 @@ pub(crate) const RUSTFLAGS: [&str; 13] = [
     "--cfg=sha2_backend=\"soft\"",
 ];
 
-/// Where everything is on this machine. None of it may show in the object.
+/// Where everything is on this machine. None of it shows in the object, for the compiler sees
+/// each under a fixed name ([`sandbox`]): cargo hashes the path of a crate outside of a registry
+/// into every symbol, and no flag can change that.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     pub(crate) workspace: PathBuf,
-    /// The view of Rust's library source (see `overlay`). It lies inside the workspace, for
-    /// cargo hashes a path outside of it into every symbol.
-    pub(crate) rust_src: PathBuf,
-    /// Where cargo unpacks crates: one folder a registry, and its name is no part of the core.
-    pub(crate) registries: Vec<PathBuf>,
+    /// The toolchain's own folder.
+    pub(crate) sysroot: PathBuf,
+    /// The files of the view of Rust's library source (see `overlay`).
+    pub(crate) overlay: PathBuf,
+    /// The source itself.
+    pub(crate) library: PathBuf,
+    pub(crate) cargo_home: PathBuf,
+    /// Names of the folders, one a registry, in which cargo unpacks crates. They are no part of
+    /// the core either.
+    pub(crate) registries: Vec<String>,
     pub(crate) target_dir: PathBuf,
 }
 
-/// What cargo is started with.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct CargoCall {
-    pub(crate) arguments: Vec<String>,
-    pub(crate) environment: Vec<(&'static str, String)>,
-}
-
-/// The call that brings the locked crates, so that it is known where they lie.
-pub(crate) fn fetch(network: Network) -> Vec<String> {
+/// The call that brings the locked crates; the build itself has no network.
+pub(crate) fn fetch(network: Network, host: &str) -> Vec<String> {
     let mut arguments: Vec<String> = ["fetch", "--locked"].map(String::from).into();
     arguments.push(format!("--target={TARGET}"));
-    arguments.extend(offline(network));
+    // For build scripts and procedural macros.
+    arguments.push(format!("--target={host}"));
+    arguments.extend((network == Network::Offline).then(|| "--offline".into()));
     arguments
 }
 
-fn offline(network: Network) -> Option<String> {
-    (network == Network::Offline).then(|| "--offline".into())
+/// Arguments of bubblewrap: everything under fixed names, read-only but for cargo's cache and
+/// the target folder; no network and no environment. cargo's own arguments follow.
+pub(crate) fn sandbox(places: &Places) -> Vec<String> {
+    let mut arguments: Vec<String> = ["--unshare-all", "--die-with-parent", "--new-session"]
+        .map(String::from)
+        .into();
+    let mut mount = |kind: &str, from: &Path, to: &str| {
+        arguments.extend([kind.into(), from.display().to_string(), to.into()]);
+    };
+    // A linker and the C library, for build scripts and procedural macros.
+    for dir in ["/bin", "/etc", "/lib", "/lib64", "/usr"] {
+        mount("--ro-bind-try", Path::new(dir), dir);
+    }
+    mount("--ro-bind", &places.sysroot, "/toolchain");
+    mount("--ro-bind", &places.workspace, "/tidelock");
+    for file in ["Cargo.toml", "sysroot"] {
+        mount(
+            "--ro-bind",
+            &places.overlay.join(file),
+            &format!("/rust/{file}"),
+        );
+    }
+    for part in PARTS {
+        mount(
+            "--ro-bind",
+            &places.library.join(part),
+            &format!("/rust/{part}"),
+        );
+    }
+    mount("--bind", &places.cargo_home, "/cargo");
+    mount("--bind", &places.target_dir, "/target");
+    let fixed = [
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--tmpfs",
+        "/tmp",
+        "--chdir",
+        "/tidelock",
+        "--clearenv",
+    ];
+    arguments.extend(fixed.map(String::from));
+    for (name, value) in environment(places) {
+        arguments.extend(["--setenv".into(), name.into(), value]);
+    }
+    arguments.push("/toolchain/bin/cargo".into());
+    arguments
 }
 
-/// The call that makes the static library.
-pub(crate) fn cargo(places: &Places, variant: Variant, network: Network) -> CargoCall {
+fn environment(places: &Places) -> Vec<(&'static str, String)> {
+    let flags = RUSTFLAGS.map(String::from).into_iter();
+    let flags: Vec<String> = flags.chain(remappings(places)).collect();
+    vec![
+        ("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")),
+        ("CARGO_HOME", "/cargo".into()),
+        ("CARGO_INCREMENTAL", "0".into()),
+        ("CARGO_TARGET_DIR", "/target".into()),
+        ("HOME", "/tmp".into()),
+        ("PATH", "/toolchain/bin:/usr/bin:/bin".into()),
+        // A stable compiler with the few unstable flags above.
+        ("RUSTC_BOOTSTRAP", "1".into()),
+        // Named for cargo's own tests, and the one way to build core from a source that is not
+        // in the sysroot.
+        ("__CARGO_TESTS_ONLY_SRC_ROOT", "/rust".into()),
+    ]
+}
+
+fn remappings(places: &Places) -> Vec<String> {
+    let remap = |from: &str, to: &str| format!("--remap-path-prefix={from}={to}");
+    let registries = places.registries.iter();
+    let crates = registries.map(|name| remap(&format!("/cargo/registry/src/{name}"), "crates"));
+    crates
+        .chain([remap("/tidelock", "tidelock"), remap("/rust", "rust")])
+        .collect()
+}
+
+/// cargo's arguments for the static library.
+pub(crate) fn cargo(variant: Variant) -> Vec<String> {
     let mut arguments: Vec<String> = [
         "build",
         "--package=tidelock-core",
         "--lib",
         "--locked",
+        "--offline",
         "--no-default-features",
         "-Zbuild-std=core,alloc,compiler_builtins",
         "-Zbuild-std-features=compiler-builtins-mem",
@@ -148,47 +224,7 @@ pub(crate) fn cargo(places: &Places, variant: Variant, network: Network) -> Carg
     if !variant.features().is_empty() {
         arguments.push(format!("--features={}", variant.features()));
     }
-    arguments.extend(offline(network));
-    let show = |path: &Path| path.display().to_string();
-    let flags = RUSTFLAGS.map(String::from).into_iter();
-    let flags: Vec<String> = flags.chain(remappings(places)).collect();
-    CargoCall {
-        arguments,
-        environment: vec![
-            // A stable compiler with the few unstable flags above.
-            ("RUSTC_BOOTSTRAP", "1".into()),
-            ("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")),
-            ("CARGO_INCREMENTAL", "0".into()),
-            ("CARGO_TARGET_DIR", show(&places.target_dir)),
-            // Named for cargo's own tests, and the one way to build core from a source that
-            // is not in the sysroot.
-            ("__CARGO_TESTS_ONLY_SRC_ROOT", show(&places.rust_src)),
-        ],
-    }
-}
-
-/// The environment that would change what cargo builds, and is therefore taken away.
-pub(crate) fn is_foreign(variable: &str) -> bool {
-    let prefixes = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_"];
-    let names = [
-        "RUSTC",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "RUSTC_WRAPPER",
-        "RUSTFLAGS",
-        "SOURCE_DATE_EPOCH",
-    ];
-    names.contains(&variable) || prefixes.iter().any(|prefix| variable.starts_with(prefix))
-}
-
-/// The last one that matches wins, so the folder inside the workspace stands behind it.
-fn remappings(places: &Places) -> Vec<String> {
-    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    let crates = places.registries.iter().map(|path| remap(path, "crates"));
-    let own = [
-        remap(&places.workspace, "tidelock"),
-        remap(&places.rust_src, "rust"),
-    ];
-    crates.chain(own).collect()
+    arguments
 }
 
 /// Arguments of rust-lld: one object of what the exports need, its sections joined.
@@ -227,16 +263,20 @@ pub(crate) const LINKER_SCRIPT: &str = "SECTIONS {
 
 /// All that decides the object besides sources and tools, for the content key.
 pub(crate) fn fingerprint(variant: Variant) -> String {
+    let path = Path::new;
     let places = Places {
         workspace: "workspace".into(),
-        rust_src: "rust-src".into(),
+        sysroot: "sysroot".into(),
+        overlay: "overlay".into(),
+        library: "library".into(),
+        cargo_home: "cargo-home".into(),
         registries: vec!["registry".into()],
         target_dir: "target".into(),
     };
-    let path = Path::new;
     format!(
-        "{:?}\n{:?}\n{:?}\n{LINKER_SCRIPT}",
-        cargo(&places, variant, Network::Allowed),
+        "{:?}\n{:?}\n{:?}\n{:?}\n{LINKER_SCRIPT}",
+        sandbox(&places),
+        cargo(variant),
         link(path("archive"), path("script"), path("object")),
         objcopy(path("linked"), path("object")),
     )
@@ -255,14 +295,18 @@ mod tests {
     fn the_calls_are_these() {
         let places = Places {
             workspace: "/w".into(),
-            rust_src: "/w/target/core/rust-src".into(),
-            registries: vec!["/h/registry/src/a".into(), "/h/registry/src/b".into()],
+            sysroot: "/s".into(),
+            overlay: "/w/target/core/rust".into(),
+            library: "/l/library".into(),
+            cargo_home: "/h".into(),
+            registries: vec!["a".into(), "b".into()],
             target_dir: "/w/target/core/shipping".into(),
         };
         let [archive, script, linked, object] = ["a", "s", "l", "o"].map(Path::new);
         insta::assert_debug_snapshot!((
-            fetch(Network::Allowed),
-            cargo(&places, Variant::Shipping, Network::Offline),
+            fetch(Network::Offline, "x86_64-unknown-linux-gnu"),
+            sandbox(&places),
+            cargo(Variant::Shipping),
             link(archive, script, linked),
             objcopy(linked, object),
         ));
@@ -276,15 +320,5 @@ mod tests {
         );
         let shipping = fingerprint(Variant::Shipping);
         assert!(!shipping.contains("fault-injection"), "{shipping}");
-    }
-
-    #[test]
-    fn what_would_change_the_object_is_taken_from_the_environment() {
-        for foreign in ["RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_PROFILE_KERNEL_LTO"] {
-            assert!(is_foreign(foreign), "{foreign}");
-        }
-        for kept in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_TOOLCHAIN", "CARGO"] {
-            assert!(!is_foreign(kept), "{kept}");
-        }
     }
 }
