@@ -4,32 +4,17 @@
 //! In production the daemon's authority signs SVIDs; none lives in the kernel.
 
 use alloc::{vec, vec::Vec};
-use core::{str::FromStr as _, time::Duration};
+use core::time::Duration;
 
-use p256::ecdsa::DerSignature;
-use x509_cert::{
-    TbsCertificate,
-    builder::{Builder as _, CertificateBuilder, profile::BuilderProfile},
-    der::{
-        Encode as _,
-        asn1::{Ia5String, UtcTime},
-        flagset::FlagSet,
-        oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH},
-    },
-    ext::{
-        Extension, ToExtension,
-        pkix::{
-            BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
-            name::GeneralName,
-        },
-    },
-    name::Name,
-    serial_number::SerialNumber,
-    spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef},
-    time::{Time, Validity},
+use p256::{
+    ecdsa::{DerSignature, signature::Signer as _},
+    pkcs8::EncodePublicKey as _,
 };
 
-use crate::{Identity, Platform, SecretKey, SpiffeId, TlsError, TrustBundle, TrustDomain};
+use crate::{
+    Identity, Platform, SecretKey, SpiffeId, TlsError, TrustBundle, TrustDomain,
+    x509::{self, Template, usage},
+};
 
 /// What its certificates are good for, from a little before now.
 const LIFETIME: Duration = Duration::from_hours(1);
@@ -91,59 +76,29 @@ pub(crate) enum Profile<'a> {
     SigningSvid(&'a str),
 }
 
-impl BuilderProfile for Profile<'_> {
-    /// All authorities bear the same name: what tells them apart is the key alone.
-    fn get_issuer(&self, _subject: &Name) -> Name {
-        authority_name()
-    }
-
-    fn get_subject(&self) -> Name {
+impl Profile<'_> {
+    const fn usage(&self) -> u8 {
         match self {
-            Self::Authority => authority_name(),
-            Self::Svid(_) => Name::default(),
+            Self::Authority => usage::KEY_CERT_SIGN,
+            Self::Svid(_) => usage::DIGITAL_SIGNATURE,
             #[cfg(test)]
-            Self::SigningSvid(_) => Name::default(),
+            Self::SigningSvid(_) => usage::DIGITAL_SIGNATURE | usage::KEY_CERT_SIGN,
         }
     }
 
-    fn build_extensions(
-        &self,
-        _key: SubjectPublicKeyInfoRef<'_>,
-        _issuer_key: SubjectPublicKeyInfoRef<'_>,
-        tbs: &TbsCertificate,
-    ) -> x509_cert::builder::Result<Vec<Extension>> {
-        let mut extensions = Vec::new();
-        let mut add = |extension: Extension| extensions.push(extension);
-        let subject = tbs.subject();
-        let constraints = BasicConstraints {
-            ca: matches!(self, Self::Authority),
-            path_len_constraint: None,
-        };
-        add((true, &constraints).to_extension(subject, &[])?);
-        let usage = KeyUsage(match self {
-            Self::Authority => FlagSet::from(KeyUsages::KeyCertSign),
-            Self::Svid(_) => KeyUsages::DigitalSignature.into(),
-            #[cfg(test)]
-            Self::SigningSvid(_) => KeyUsages::DigitalSignature | KeyUsages::KeyCertSign,
-        });
-        add((true, &usage).to_extension(subject, &[])?);
-        let uris = match self {
-            Self::Authority => return Ok(extensions),
+    fn uris(&self) -> &[&str] {
+        match self {
+            Self::Authority => &[],
             Self::Svid(uris) => uris.as_slice(),
             #[cfg(test)]
             Self::SigningSvid(uri) => core::slice::from_ref(uri),
-        };
-        let usages = ExtendedKeyUsage(vec![ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH]);
-        add((false, &usages).to_extension(subject, &[])?);
-        let names = uris
-            .iter()
-            .map(|uri| Ia5String::new(uri).map(GeneralName::UniformResourceIdentifier))
-            .collect::<Result<_, _>>()?;
-        // Critical, for the subject is empty (RFC 5280, 4.2.1.6).
-        add((true, &SubjectAltName(names)).to_extension(subject, &[])?);
-        Ok(extensions)
+        }
     }
 }
+
+/// All authorities bear the same name: what tells them apart is the key alone. A name is only
+/// there because X.509 wants one; nobody looks at it but to find the issuer.
+const AUTHORITY: &str = "SPIFFE";
 
 #[inline(never)]
 fn certificate<P: Platform>(
@@ -153,31 +108,29 @@ fn certificate<P: Platform>(
 ) -> Result<Vec<u8>, TlsError> {
     let mut serial = [0; 16];
     P::fill_random(&mut serial)?;
-    let failed = |_| TlsError::Certificate("cannot be built");
-    let public = SubjectPublicKeyInfoOwned::from_key(key.signing_key().verifying_key())
+    let public = (key.signing_key().verifying_key().to_public_key_der())
         .map_err(|_| TlsError::Certificate("the key cannot be encoded"))?;
-    let serial = SerialNumber::new(&serial).map_err(encoding)?;
-    CertificateBuilder::new(profile, serial, validity::<P>()?, public)
-        .and_then(|builder| builder.build::<_, DerSignature>(issuer.signing_key()))
-        .map_err(failed)?
-        .to_der()
-        .map_err(encoding)
-}
-
-fn validity<P: Platform>() -> Result<Validity, TlsError> {
+    let authority = matches!(profile, Profile::Authority);
     let now = Duration::from_secs(P::unix_time());
-    let time = |since_1970| UtcTime::from_unix_duration(since_1970).map(Time::UtcTime);
-    Ok(Validity::new(
-        time(now.saturating_sub(LEEWAY)).map_err(encoding)?,
-        time(now.saturating_add(LIFETIME)).map_err(encoding)?,
-    ))
+    let to_be_signed = Template {
+        serial,
+        validity: [now.saturating_sub(LEEWAY), now.saturating_add(LIFETIME)],
+        issuer: AUTHORITY,
+        subject: if authority { AUTHORITY } else { "" },
+        authority,
+        usage: profile.usage(),
+        uris: profile.uris(),
+        public_key: public.as_bytes(),
+    }
+    .to_be_signed()
+    .map_err(encoding)?;
+    let signature: DerSignature = issuer
+        .signing_key()
+        .try_sign(&to_be_signed)
+        .map_err(|_| TlsError::Certificate("cannot be signed"))?;
+    x509::signed(to_be_signed, signature.as_bytes()).map_err(encoding)
 }
 
-/// A name is only there because X.509 wants one; nobody looks at it but to find the issuer.
-fn authority_name() -> Name {
-    Name::from_str("O=SPIFFE").unwrap_or_default()
-}
-
-fn encoding(_: x509_cert::der::Error) -> TlsError {
+fn encoding(_: der::Error) -> TlsError {
     TlsError::Certificate("cannot be encoded")
 }

@@ -24,6 +24,7 @@ mod selftest;
 mod session;
 mod spiffe;
 mod verify;
+mod x509;
 
 #[cfg(test)]
 mod tests;

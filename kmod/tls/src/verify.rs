@@ -3,6 +3,10 @@
 
 use alloc::{string::ToString as _, vec::Vec};
 
+use crate::{
+    SpiffeId, TlsError, TrustDomain, provider,
+    x509::{self, Subject, usage},
+};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -11,13 +15,6 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage as ExtendedKeyUsage, anchor_from_trusted_cert};
-use x509_cert::{
-    Certificate,
-    der::Decode as _,
-    ext::pkix::{KeyUsage, KeyUsages, SubjectAltName, name::GeneralName},
-};
-
-use crate::{SpiffeId, TlsError, TrustDomain, provider};
 
 /// The authorities of one trust domain. They speak for that domain and for no other.
 #[derive(Clone, Debug)]
@@ -113,39 +110,25 @@ impl PeerVerifier {
 /// The SPIFFE ID of an X.509-SVID (X509-SVID, 2 to 4): the one URI it names, with a path,
 /// in a certificate that may sign data and must not sign certificates.
 pub(crate) fn spiffe_id_of(certificate: &CertificateDer<'_>) -> Result<SpiffeId, TlsError> {
-    let certificate = Certificate::from_der(certificate)
+    let subject = Subject::of(certificate)
         .map_err(|_| TlsError::Certificate("the SVID cannot be decoded"))?;
-    let tbs = certificate.tbs_certificate();
-    let usage = tbs
-        .get_extension::<KeyUsage>()
-        .ok()
-        .flatten()
-        .ok_or(TlsError::Certificate("the SVID says no key usage"))?
-        .1
-        .0;
-    if !usage.contains(KeyUsages::DigitalSignature)
-        || usage.contains(KeyUsages::KeyCertSign)
-        || usage.contains(KeyUsages::CRLSign)
+    let bits = subject
+        .usage
+        .ok_or(TlsError::Certificate("the SVID says no key usage"))?;
+    if bits & usage::DIGITAL_SIGNATURE == 0 || bits & (usage::KEY_CERT_SIGN | usage::CRL_SIGN) != 0
     {
         return Err(TlsError::Certificate(
             "the SVID's key usage is not a leaf's",
         ));
     }
-    let names = tbs
-        .get_extension::<SubjectAltName>()
-        .ok()
-        .flatten()
-        .ok_or(TlsError::Certificate("the SVID names nobody"))?
-        .1
-        .0;
-    let mut uris = names.iter().filter_map(|name| match name {
-        GeneralName::UniformResourceIdentifier(uri) => Some(uri),
-        _ => None,
-    });
+    let names = subject
+        .names
+        .ok_or(TlsError::Certificate("the SVID names nobody"))?;
+    let mut uris = names.iter().filter_map(x509::uri);
     let (Some(uri), None) = (uris.next(), uris.next()) else {
         return Err(TlsError::Certificate("the SVID has not exactly one URI"));
     };
-    let id = SpiffeId::parse(uri.as_str())?;
+    let id = SpiffeId::parse(uri)?;
     if !id.has_path() {
         return Err(TlsError::Certificate("the SVID names no workload"));
     }

@@ -71,9 +71,11 @@ pub(super) fn licences(context: &Context) -> Result<Tally> {
         "--manifest-path",
         "kmod/core/Cargo.toml",
         "--locked",
+        "--config",
+        "kmod/deny.toml",
         "check",
     ]);
-    module.args(["--config", "kmod/deny.toml"]).args(which);
+    module.args(which);
     [user, module]
         .into_iter()
         .map(|command| passes(command, context))
