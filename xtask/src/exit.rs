@@ -33,9 +33,15 @@ pub(crate) struct Interrupted;
 impl Exit {
     /// The code for an error that ended a command.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        if error.chain().any(|cause| cause.is::<Interrupted>()) {
+        if error
+            .chain()
+            .any(<dyn std::error::Error + 'static>::is::<Interrupted>)
+        {
             Self::Interrupted
-        } else if error.chain().any(|cause| cause.is::<UsageError>()) {
+        } else if error
+            .chain()
+            .any(<dyn std::error::Error + 'static>::is::<UsageError>)
+        {
             Self::Usage
         } else {
             Self::Infrastructure

@@ -2,6 +2,8 @@
 //! What the documents tell people to type is a command that exists, and their links lead
 //! somewhere.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

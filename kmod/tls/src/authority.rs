@@ -32,7 +32,7 @@ impl Authority {
     #[inline(never)]
     pub(crate) fn new<P: Platform>(domain: TrustDomain) -> Result<Self, TlsError> {
         let key = SecretKey::generate::<P>()?;
-        let certificate = certificate::<P>(Profile::Authority, &key, &key)?;
+        let certificate = certificate::<P>(&Profile::Authority, &key, &key)?;
         Ok(Self {
             domain,
             key,
@@ -44,7 +44,7 @@ impl Authority {
     #[inline(never)]
     pub(crate) fn issue<P: Platform>(&self, id: &SpiffeId) -> Result<Identity, TlsError> {
         let key = SecretKey::generate::<P>()?;
-        let certificate = certificate::<P>(Profile::Svid(vec![id.as_str()]), &key, &self.key)?;
+        let certificate = certificate::<P>(&Profile::Svid(vec![id.as_str()]), &key, &self.key)?;
         Identity::new(key, certificate)
     }
 
@@ -58,7 +58,7 @@ impl Authority {
     #[cfg(test)]
     pub(crate) fn sign<P: Platform>(
         &self,
-        profile: Profile<'_>,
+        profile: &Profile<'_>,
         key: &SecretKey,
     ) -> Result<Vec<u8>, TlsError> {
         certificate::<P>(profile, key, &self.key)
@@ -102,7 +102,7 @@ const AUTHORITY: &str = "SPIFFE";
 
 #[inline(never)]
 fn certificate<P: Platform>(
-    profile: Profile<'_>,
+    profile: &Profile<'_>,
     key: &SecretKey,
     issuer: &SecretKey,
 ) -> Result<Vec<u8>, TlsError> {

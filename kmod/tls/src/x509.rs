@@ -191,7 +191,7 @@ pub(crate) fn uri<'a>(name: &AnyRef<'a>) -> Option<&'a str> {
 }
 
 /// What lies in a constructed value, to its end.
-fn elements<'a>(outer: AnyRef<'a>, tag: Tag) -> der::Result<Vec<AnyRef<'a>>> {
+fn elements(outer: AnyRef<'_>, tag: Tag) -> der::Result<Vec<AnyRef<'_>>> {
     outer.tag().assert_eq(tag)?;
     let mut reader = SliceReader::new(outer.value())?;
     let mut elements = Vec::new();

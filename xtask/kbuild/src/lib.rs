@@ -6,8 +6,8 @@
 //!
 //! 1. [`ensure_root`] and [`ensure_headers`] unpack locked packages.
 //! 2. [`run_probes`] answers the module's questions about one kernel.
-//! 3. [`compile`] builds the module for that kernel.
-//! 4. [`check`] says, without booting, whether the kernel will take it; [`abi`] finds the first
+//! 3. [`compile()`] builds the module for that kernel.
+//! 4. [`check()`] says, without booting, whether the kernel will take it; [`abi()`] finds the first
 //!    of many kernels that will not.
 //!
 //! [`sparse`] and [`checkpatch`] look at the C sources for CI.

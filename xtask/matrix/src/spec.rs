@@ -15,7 +15,7 @@ pub(crate) const FORMAT: u32 = 1;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Matrix {
-    /// [`FORMAT`].
+    /// `FORMAT`.
     pub format: u32,
     /// The architectures that are built for.
     pub arches: Vec<Arch>,

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Checks of the C shim's text: checkpatch, and sparse against a kernel of each series.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use tidelock_archive::NoProgress;
@@ -10,7 +14,8 @@ use tidelock_host::{
     tools::{self, Tool},
 };
 use tidelock_kbuild::{CompileRequest, KbuildError, LintReport, ProbeRequest, Sources};
-use tidelock_matrix::LockedKernel;
+use tidelock_matrix::{LockedKernel, LockedRoot};
+use tidelock_model::Flavour;
 
 use super::{Context, Tally};
 use crate::run::{
@@ -90,12 +95,8 @@ fn sparse(context: &Context) -> Result<Tally> {
     let plans = Plans::read(&context.root)?;
     let fetcher = sources::fetcher(&context.source)?;
     let mut newest: BTreeMap<_, &LockedKernel> = BTreeMap::new();
-    for kernel in plans
-        .lock
-        .kernels
-        .iter()
-        .filter(|kernel| kernel.flavour.as_str() == "standard")
-    {
+    let standard = |kernel: &&LockedKernel| kernel.flavour == Flavour::Standard;
+    for kernel in plans.lock.kernels.iter().filter(standard) {
         // The lock is sorted by version: the last of a series is its newest.
         newest.insert(kernel.series, kernel);
     }
@@ -116,42 +117,52 @@ fn sparse(context: &Context) -> Result<Tally> {
             core: None,
             store: fetcher.store(),
         };
-        let (root, headers) =
-            build::tools(kernel, root, &with).map_err(|ending| anyhow!(ending.reason))?;
         let log = context
             .root
             .join("target/module")
             .join(kernel.release.as_str());
-        let probes = ProbeRequest {
-            root: &root,
-            headers: &headers,
-            probes: &sources.probes,
-            log: &log.join("probe.log"),
-        };
-        let answers = tidelock_kbuild::run_probes(&cache, &probes)?.result;
-        let request = CompileRequest {
-            root: &root,
-            headers: &headers,
-            sources: &sources,
-            answers: &answers,
-            core: None,
-            module: "tidelock",
-            version: env!("CARGO_PKG_VERSION"),
-            log: &log.join("sparse.log"),
-        };
-        let checker = format!("sparse on {}", kernel.release);
-        match tidelock_kbuild::sparse(&cache, &request) {
-            Ok(report) => tally += told(&checker, sources.files.len(), &report),
-            // Not a pass: it is not counted at all. The older series do count.
-            Err(error @ KbuildError::Incomplete { .. }) => println!("{checker}: not run: {error}"),
-            Err(error) => return Err(error.into()),
-        }
+        tally += sparse_on(kernel, root, &with, &log)?;
     }
-    anyhow::ensure!(
-        tally.passed + tally.failed > 0,
-        "sparse ran on no kernel at all"
-    );
+    anyhow::ensure!(tally != Tally::default(), "sparse ran on no kernel at all");
     Ok(tally)
+}
+
+/// sparse over the module as one kernel sees it.
+fn sparse_on(
+    kernel: &LockedKernel,
+    root: &LockedRoot,
+    with: &Ingredients<'_>,
+    log: &Path,
+) -> Result<Tally> {
+    let (root, headers) =
+        build::tools(kernel, root, with).map_err(|ending| anyhow!(ending.reason))?;
+    let probes = ProbeRequest {
+        root: &root,
+        headers: &headers,
+        probes: &with.sources.probes,
+        log: &log.join("probe.log"),
+    };
+    let answers = tidelock_kbuild::run_probes(with.cache, &probes)?.result;
+    let request = CompileRequest {
+        root: &root,
+        headers: &headers,
+        sources: with.sources,
+        answers: &answers,
+        core: None,
+        module: "tidelock",
+        version: env!("CARGO_PKG_VERSION"),
+        log: &log.join("sparse.log"),
+    };
+    let checker = format!("sparse on {}", kernel.release);
+    match tidelock_kbuild::sparse(with.cache, &request) {
+        Ok(report) => Ok(told(&checker, with.sources.files.len(), &report)),
+        // Not a pass: it is not counted at all. The older series do count.
+        Err(error @ KbuildError::Incomplete { .. }) => {
+            println!("{checker}: not run: {error}");
+            Ok(Tally::default())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Prints what a checker said.
@@ -162,10 +173,9 @@ fn told(checker: &str, files: usize, report: &LintReport) -> Tally {
         "NOT CLEAN"
     };
     println!("{checker}: {files} files, {verdict}");
-    report
-        .complaints
-        .iter()
-        .for_each(|line| println!("  {line}"));
+    for line in &report.complaints {
+        println!("  {line}");
+    }
     Tally::one(report.is_clean())
 }
 

@@ -39,6 +39,8 @@ pub(super) fn lint(context: &Context) -> Result<Tally> {
         "--workspace",
         "--all-targets",
         "--locked",
+        "--features",
+        "tidelock-vm/real,tidelock-kbuild/real",
     ]);
     lints.args(["--", "--deny", "warnings"]);
     let mut docs = cargo(&[

@@ -65,8 +65,13 @@ impl Boot {
     fn run(self) -> Result<Exit> {
         let root = options::checkout();
         let plans = sources::Plans::read(&root)?;
-        let cells = tidelock_matrix::plan(&plans.matrix, &plans.lock, None, &[self.kernel.clone()])
-            .map_err(sources::unplannable)?;
+        let cells = tidelock_matrix::plan(
+            &plans.matrix,
+            &plans.lock,
+            None,
+            std::slice::from_ref(&self.kernel),
+        )
+        .map_err(sources::unplannable)?;
         let cell = cells
             .first()
             .ok_or_else(|| UsageError("no kernel fits".into()))?;

@@ -157,10 +157,9 @@ async fn found(root: &Path, asking: &Asking) -> Result<tidelock_matrix::Discover
     let matrix = sources::matrix(root)?;
     let discovery =
         tidelock_matrix::discover(&matrix, &fetcher, RUST_VERSION, SystemTime::now()).await?;
-    discovery
-        .warnings
-        .iter()
-        .for_each(|warning| eprintln!("warning: {warning}"));
+    for warning in &discovery.warnings {
+        eprintln!("warning: {warning}");
+    }
     Ok(discovery)
 }
 
@@ -185,11 +184,9 @@ async fn lock(root: &Path, asking: &Asking) -> Result<Exit> {
     let path = sources::lock_path(root);
     let locking =
         tidelock_matrix::lock(&matrix, &path, &fetcher, RUST_VERSION, SystemTime::now()).await?;
-    locking
-        .discovery
-        .warnings
-        .iter()
-        .for_each(|warning| eprintln!("warning: {warning}"));
+    for warning in &locking.discovery.warnings {
+        eprintln!("warning: {warning}");
+    }
     match &locking.diff {
         Some(diff) => print_diff(diff, &asking.output)?,
         None => print_kernels(&locking.discovery.lock.kernels, &asking.output)?,
@@ -259,9 +256,9 @@ fn print_verification(verification: &Verification) {
             "only this host's cache still has it",
         ),
     ] {
-        packages
-            .iter()
-            .for_each(|package| println!("{package}: {what}"));
+        for package in packages {
+            println!("{package}: {what}");
+        }
     }
     for fault in &verification.faults {
         println!("{}: {}: {}", fault.package, fault.verdict, fault.detail);

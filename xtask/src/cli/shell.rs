@@ -39,8 +39,13 @@ impl Shell {
     pub(crate) fn run(self) -> Result<Exit> {
         let root = options::checkout();
         let plans = sources::Plans::read(&root)?;
-        let cells = tidelock_matrix::plan(&plans.matrix, &plans.lock, None, &[self.cell.clone()])
-            .map_err(sources::unplannable)?;
+        let cells = tidelock_matrix::plan(
+            &plans.matrix,
+            &plans.lock,
+            None,
+            std::slice::from_ref(&self.cell),
+        )
+        .map_err(sources::unplannable)?;
         let [cell] = &cells[..] else {
             let names: Vec<&str> = cells
                 .iter()

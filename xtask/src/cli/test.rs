@@ -39,9 +39,9 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(self) -> Result<Exit> {
         if self.list {
-            STEPS
-                .iter()
-                .for_each(|step| println!("{:<14}{}", step.name, step.about));
+            for step in STEPS {
+                println!("{:<14}{}", step.name, step.about);
+            }
             return Ok(Exit::Passed);
         }
         let steps = chosen(&self.only)?;

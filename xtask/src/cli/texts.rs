@@ -22,6 +22,7 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
+    #[expect(clippy::unnecessary_wraps, reason = "as every command's")]
     pub(crate) fn run(self) -> Result<Exit> {
         clap_complete::generate(self.shell, &mut Cli::command(), "xtask", &mut io::stdout());
         Ok(Exit::Passed)

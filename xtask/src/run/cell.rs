@@ -59,7 +59,7 @@ pub(crate) fn remembered(lab: &Lab, cell: &Cell) -> Option<CellReport> {
     let Kept { report, logs } = lab.results.get(&key(lab, cell))?;
     let here = lab.run_dir.join(&report.logs);
     // Without its logs a report points nowhere: then the cell is run again.
-    (logs.is_dir() && files::symlink_atomic(&logs, &here).is_ok()).then(|| CellReport {
+    (logs.is_dir() && files::symlink_atomic(&logs, &here).is_ok()).then_some(CellReport {
         cached: true,
         ..report
     })

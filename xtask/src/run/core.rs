@@ -59,7 +59,7 @@ async fn locked(
     let place = cache.join("rust-src").join(package.file.sha256.to_hex());
     if !place.is_dir() {
         let fetched = fetcher
-            .fetch(&[package.file.clone()], Arc::new(NoProgress))
+            .fetch(std::slice::from_ref(&package.file), Arc::new(NoProgress))
             .await?;
         let path = fetched
             .into_iter()

@@ -111,7 +111,8 @@ impl Lab {
         let cache = files::cache_dir()?;
         let (root, target) = (request.root.clone(), request.root.join("target"));
         let guest = tokio::task::spawn_blocking(move || guest::build(&root, &target)).await??;
-        let tests = super::tests::chosen(&super::tests::of_guest(&guest.path)?, &request.tests)?;
+        let tests =
+            super::selection::chosen(&super::selection::of_guest(&guest.path)?, &request.tests)?;
         let sources = Sources::read(&request.root.join("kmod"))?;
         let package = &plans.lock.rust_src;
         let core_request =

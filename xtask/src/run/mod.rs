@@ -10,8 +10,8 @@ pub(crate) mod modules;
 pub(crate) mod results;
 pub(crate) mod runtime;
 pub(crate) mod schedule;
+pub(crate) mod selection;
 pub(crate) mod sources;
-pub(crate) mod tests;
 
 use std::{
     num::NonZeroUsize,
@@ -68,7 +68,9 @@ pub(crate) async fn run(
         }))
         .collect();
     live.plan(&expected, jobs.get());
-    reports.iter().for_each(|report| live.cell_done(report));
+    for report in &reports {
+        live.cell_done(report);
+    }
     reports.extend(all(&lab, todo, jobs, &live).await?);
     reports.sort_by_key(|report| order.iter().position(|release| *release == report.kernel));
     let report = summary(&lab, reports, started, clock.elapsed());

@@ -28,10 +28,7 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
             interrupted = interrupted() => Err(interrupted),
         }
     });
-    if result
-        .as_ref()
-        .is_err_and(|error| error.is::<Interrupted>())
-    {
+    if result.as_ref().is_err_and(anyhow::Error::is::<Interrupted>) {
         process::cancel();
     }
     runtime.shutdown_timeout(PATIENCE);

@@ -57,6 +57,7 @@ pub(crate) fn usage(error: MatrixError) -> anyhow::Error {
 }
 
 /// A plan that cannot be made is the user's to mend.
+#[expect(clippy::needless_pass_by_value, reason = "goes into map_err as it is")]
 pub(crate) fn unplannable(error: PlanError) -> anyhow::Error {
     UsageError(error.to_string()).into()
 }

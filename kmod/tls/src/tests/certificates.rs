@@ -27,7 +27,7 @@ fn template<'a>(uris: &'a [&'a str]) -> Template<'a> {
         authority: false,
         usage: usage::DIGITAL_SIGNATURE,
         uris,
-        public_key: &p256_key(),
+        public_key: p256_key(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     SecretKey, SessionState, authority::Profile, selftest::shake_hands, verify::spiffe_id_of,
 };
 
-fn shape(profile: Profile<'_>) -> Result<SpiffeId, TlsError> {
+fn shape(profile: &Profile<'_>) -> Result<SpiffeId, TlsError> {
     let key = SecretKey::generate::<Now>().unwrap();
     let der = authority().sign::<Now>(profile, &key).unwrap();
     spiffe_id_of(&der.into())
@@ -16,7 +16,7 @@ fn shape(profile: Profile<'_>) -> Result<SpiffeId, TlsError> {
 
 #[test]
 fn a_certificate_that_has_not_the_shape_of_an_svid_has_no_spiffe_id() {
-    assert_eq!(shape(Profile::Svid(vec![CLIENT])).unwrap().as_str(), CLIENT);
+    assert_eq!(shape(&Profile::Svid(vec![CLIENT])).unwrap().as_str(), CLIENT);
     let refused: [(&str, Profile<'_>); 6] = [
         ("no URI", Profile::Svid(vec![])),
         ("two URIs", Profile::Svid(vec![CLIENT, SERVER])),
@@ -29,9 +29,9 @@ fn a_certificate_that_has_not_the_shape_of_an_svid_has_no_spiffe_id() {
         ("may sign certificates", Profile::SigningSvid(CLIENT)),
     ];
     for (what, profile) in refused {
-        assert!(shape(profile).is_err(), "{what}");
+        assert!(shape(&profile).is_err(), "{what}");
     }
-    assert!(shape(Profile::Authority).is_err());
+    assert!(shape(&Profile::Authority).is_err());
     assert!(spiffe_id_of(&Vec::new().into()).is_err());
 }
 
@@ -88,7 +88,7 @@ fn an_identity_is_a_key_and_its_own_certificate() {
         SecretKey::generate::<Now>().unwrap(),
     );
     let svid = authority
-        .sign::<Now>(Profile::Svid(vec![CLIENT]), &one)
+        .sign::<Now>(&Profile::Svid(vec![CLIENT]), &one)
         .unwrap();
     assert!(Identity::new(one, svid.clone()).is_ok());
     assert!(Identity::new(other, svid).is_err());
