@@ -21,7 +21,7 @@ const RECIPE: u32 = 1;
 /// Compiles on every kernel whose headers and toolchain are whole.
 const CONTROL_YES: (&str, &str) = (
     "tdl_control_yes",
-    "#include <linux/module.h>\nint tdl_probe(void);\nint tdl_probe(void)\n{\n\treturn 0;\n}\n",
+    "#include <linux/kernel.h>\nint tdl_probe(void);\nint tdl_probe(void)\n{\n\treturn 0;\n}\n",
 );
 
 /// Compiles on none; with the words that its failure must show.

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Raise it when the code below makes another root out of the same packages.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// Where the headers' packages are mounted in a root.
 pub(crate) const KERNEL: &str = "/kernel";
@@ -69,11 +69,19 @@ fn fill(root: &Path, packages: &[Package]) -> Result<(), KbuildError> {
     Ok(())
 }
 
-/// A build reads no manual.
+/// What packages bring and no build of a module runs or reads: half of a root.
 fn wanted(path: &Path) -> bool {
-    !["doc", "man", "info", "locale", "lintian", "bug", "doc-base"]
+    let manual = ["doc", "man", "info", "locale", "lintian", "bug", "doc-base"]
         .iter()
-        .any(|name| path.starts_with(Path::new("usr/share").join(name)))
+        .any(|name| path.starts_with(Path::new("usr/share").join(name)));
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let unused = file == "lto1"
+        || file.contains("lto-dump")
+        // The run-time libraries of sanitizers, and what sparse's LLVM backend is linked with.
+        || ["libasan", "libhwasan", "liblsan", "libtsan", "libubsan", "libLLVM", "libicu", "libz3"]
+            .iter()
+            .any(|start| file.starts_with(start));
+    !manual && !unused
 }
 
 /// The mount points, and the links that maintainer scripts would have made.
@@ -115,13 +123,21 @@ mod tests {
 
     #[test]
     fn manuals_are_left_out_and_programs_are_not() {
-        for path in ["usr/share/doc", "usr/share/man/man1/gcc.1.gz"] {
+        for path in [
+            "usr/share/doc",
+            "usr/share/man/man1/gcc.1.gz",
+            "usr/lib/gcc/x86_64-linux-gnu/12/lto1",
+            "usr/bin/x86_64-linux-gnu-lto-dump-12",
+            "usr/lib/x86_64-linux-gnu/libLLVM-14.so.1",
+        ] {
             assert!(!wanted(Path::new(path)), "{path}");
         }
         for path in [
             "usr/share",
             "usr/share/perl/5.36/strict.pm",
             "usr/bin/gcc-10",
+            "usr/lib/gcc/x86_64-linux-gnu/12/cc1",
+            "usr/lib/gcc/x86_64-linux-gnu/12/liblto_plugin.so",
         ] {
             assert!(wanted(Path::new(path)), "{path}");
         }
