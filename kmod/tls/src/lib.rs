@@ -4,7 +4,7 @@
 //! Nothing here reads a clock, a socket or a random generator of its own: [`Platform`] is
 //! what the surroundings give. The same code runs in the kernel and in tests on a host.
 //!
-//! TLS itself is rustls', over a provider of our own ([`provider()`]) that knows TLS 1.3 and
+//! TLS itself is rustls', over a provider of our own (`provider`) that knows TLS 1.3 and
 //! what X.509-SVIDs use, and nothing else. rustls' types do not leave this crate: whoever
 //! speaks TLS holds a [`Session`].
 #![no_std]

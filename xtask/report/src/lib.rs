@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Run reports: JSON, JUnit, Markdown, HTML, and the live table.
 //!
-//! Every format is a pure function of a [`RunReport`](tidelock_model::RunReport); [`write`] is
+//! Every format is a pure function of a [`RunReport`](tidelock_model::RunReport); [`write()`] is
 //! the edge that touches files. Text that comes from a guest is foreign: each format escapes it.
 
 pub mod compat;

@@ -16,7 +16,10 @@ fn shape(profile: &Profile<'_>) -> Result<SpiffeId, TlsError> {
 
 #[test]
 fn a_certificate_that_has_not_the_shape_of_an_svid_has_no_spiffe_id() {
-    assert_eq!(shape(&Profile::Svid(vec![CLIENT])).unwrap().as_str(), CLIENT);
+    assert_eq!(
+        shape(&Profile::Svid(vec![CLIENT])).unwrap().as_str(),
+        CLIENT
+    );
     let refused: [(&str, Profile<'_>); 6] = [
         ("no URI", Profile::Svid(vec![])),
         ("two URIs", Profile::Svid(vec![CLIENT, SERVER])),
