@@ -176,11 +176,11 @@ fn ask(
         headers: request.headers,
         work: work.path(),
     };
-    let make = format!(
+    let script = format!(
         "make -k -j2 --output-sync=target -C {} M=/work{objects}",
         request.headers.build_dir()
     );
-    let ran = sandbox.run(&make)?;
+    let ran = sandbox.run(&script)?;
     files::write_atomic(request.log, ran.log.as_bytes())?;
     let made: BTreeMap<&str, bool> = names
         .iter()
