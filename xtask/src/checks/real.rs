@@ -23,30 +23,23 @@ pub(super) fn run(context: &Context) -> Result<Tally> {
     let (lab, booted) = runtime::block_on(prepare(context, &dir))?;
     let lab_json = dir.join("lab.json");
     files::write_atomic(&lab_json, &serde_json::to_vec_pretty(&lab)?)?;
-    let mut cargo = process::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "test",
-        "--locked",
-        "--features",
-        "tidelock-vm/real,tidelock-kbuild/real",
-    ]);
-    cargo.args([
-        "--package",
-        "tidelock-vm",
-        "--package",
-        "tidelock-kbuild",
-        "--test",
-        "real",
-    ]);
-    cargo.env("TIDELOCK_LAB", lab_json);
-    cargo.env("TIDELOCK_TEST_RELEASE", booted.release);
-    cargo.env(
-        "TIDELOCK_TEST_PACKAGES",
-        std::env::join_paths(booted.packages)?,
-    );
-    cargo.env("TIDELOCK_TEST_GUEST", booted.guest);
-    cargo.env("TIDELOCK_TEST_CACHE", files::cache_dir()?);
-    passes(cargo, context)
+    let packages = std::env::join_paths(&booted.packages)?;
+    let cache = files::cache_dir()?;
+    // The tests that boot look at this process's children: they run one after another.
+    let crates = [("tidelock-kbuild", "2"), ("tidelock-vm", "1")];
+    let test = |(name, threads): (&str, &str)| {
+        let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut cargo = process::command(program);
+        cargo.args(["test", "--locked", "--package", name, "--features", "real"]);
+        cargo.args(["--test", "real", "--", "--test-threads", threads]);
+        cargo.env("TIDELOCK_LAB", &lab_json);
+        cargo.env("TIDELOCK_TEST_RELEASE", &booted.release);
+        cargo.env("TIDELOCK_TEST_PACKAGES", &packages);
+        cargo.env("TIDELOCK_TEST_GUEST", &booted.guest);
+        cargo.env("TIDELOCK_TEST_CACHE", &cache);
+        passes(cargo, context)
+    };
+    crates.into_iter().map(test).sum()
 }
 
 /// The kernel that the tests of `tidelock-vm` boot.
