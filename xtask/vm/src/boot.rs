@@ -155,6 +155,9 @@ async fn ready(
         let reason = format!("booted {}, but uname says {release}", spec.kernel.release);
         return Err(Judgement::infrastructure(&reason));
     }
+    if let Some(trouble) = judge::came_up(&heard.kmsg, &serial_of(logs)) {
+        return Err(trouble);
+    }
     if let Some(Err(error)) = saved {
         return Err(Judgement::infrastructure(&error.to_string()));
     }

@@ -205,14 +205,7 @@ fn said(test: &str, result: KtapResult) -> Judgement {
 
 /// Why a machine did not come up. The module is not loaded by then: it is never its fault.
 pub fn boot(end: &End, kmsg: &[u8], serial: &str) -> Judgement {
-    let evidence = Evidence {
-        test: "",
-        end,
-        ktap: b"",
-        kmsg,
-        after: None,
-        serial,
-    };
+    let evidence = booting(end, kmsg, serial);
     let scan = Scan::of(&log(&evidence), serial);
     let mut judgement = match end {
         _ if !scan.findings.is_empty() => found(&scan),
@@ -225,6 +218,31 @@ pub fn boot(end: &End, kmsg: &[u8], serial: &str) -> Judgement {
     };
     judgement.status = Status::Error;
     judgement
+}
+
+/// What is wrong with a machine that did come up: a kernel in trouble before the module is
+/// loaded proves nothing of the module, neither way, and a log with a hole proves nothing at all.
+pub fn came_up(kmsg: &[u8], serial: &str) -> Option<Judgement> {
+    let ready = End::Said(String::new());
+    let scan = Scan::of(&log(&booting(&ready, kmsg, serial)), serial);
+    scan.verdict()?;
+    let judgement = found(&scan);
+    Some(Judgement {
+        status: Status::Error,
+        detail: format!("{} (before the module was loaded)", judgement.detail),
+        ..judgement
+    })
+}
+
+fn booting<'a>(end: &'a End, kmsg: &'a [u8], serial: &'a str) -> Evidence<'a> {
+    Evidence {
+        test: "",
+        end,
+        ktap: b"",
+        kmsg,
+        after: None,
+        serial,
+    }
 }
 
 #[cfg(test)]

@@ -224,6 +224,39 @@ fn a_machine_that_does_not_come_up_is_the_factory_s_trouble_by_name() {
     }
 }
 
+#[test]
+fn a_kernel_in_trouble_before_the_module_is_loaded_is_no_ground_to_test_on() {
+    let quiet = "6,0,0,-;Linux version 6.1\n14,1,9,-;tidelock-guest: ready, 4 drivers\n";
+    assert_eq!(came_up(quiet.as_bytes(), ""), None);
+    let warned = "4,0,0,-;WARNING: CPU: 0 PID: 1 at x.c:1 f+0x1/0x2\n14,1,9,-;ready\n";
+    for (verdict, kmsg, serial) in [
+        ("kernel-warning", warned, ""),
+        (
+            "kernel-oops",
+            quiet,
+            "[    1.5] BUG: unable to handle page fault\n",
+        ),
+        ("broken-scan", "6,0,0,-;a\n6,2,0,-;c\n", ""),
+        ("broken-scan", "6,0,0,-;Linux ver", ""),
+    ] {
+        let judgement = came_up(kmsg.as_bytes(), serial).unwrap();
+        assert_eq!(
+            (judgement.status, judgement.again),
+            (Status::Error, Again::Never)
+        );
+        assert!(
+            judgement.detail.starts_with(verdict),
+            "{}",
+            judgement.detail
+        );
+        assert!(
+            judgement.detail.contains("before the module"),
+            "{}",
+            judgement.detail
+        );
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn noise_never_passes(ktap in ".{0,200}", kmsg in ".{0,200}", serial in ".{0,200}") {
