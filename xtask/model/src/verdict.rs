@@ -139,6 +139,14 @@ pub struct RunReport {
     pub duration_ms: u64,
     /// The tier asked for.
     pub tier: Tier,
+    /// Whether every kernel of the tier and every test was asked for: false with `--kernel` or
+    /// `--test`. Only what a complete run says of a kernel is a ground to ship for it.
+    #[serde(default)]
+    pub complete: bool,
+    /// Kernels that the archive lists and does not serve, so that nothing can be said of them;
+    /// told by complete runs of the tier full.
+    #[serde(default)]
+    pub missing: Vec<Release>,
     /// The digest of `matrix.lock`.
     pub lock_sha256: Sha256,
     /// What ran the guests, and why that and not another.

@@ -18,6 +18,7 @@ pub fn render(report: &RunReport) -> String {
     let mut out = head(report);
     out.push_str(&overview(&groups));
     out.extend(groups.iter().map(section));
+    out.push_str(&unserved(report));
     out
 }
 
@@ -96,6 +97,24 @@ fn section(group: &Group<'_>) -> String {
         out.push_str(&line);
     }
     out
+}
+
+/// Kernels of which nothing can be said.
+fn unserved(report: &RunReport) -> String {
+    if report.missing.is_empty() {
+        return String::new();
+    }
+    let list: Vec<String> = report
+        .missing
+        .iter()
+        .map(|release| format!("- {}\n", code(release.as_str())))
+        .collect();
+    format!(
+        "\n## Not to be had\n\n\
+         The archive lists {} more, and no longer serves their files: nothing is known of them.\n\n{}",
+        text::plural(report.missing.len(), "kernel"),
+        list.concat()
+    )
 }
 
 fn outcome(cell: &CellReport) -> String {

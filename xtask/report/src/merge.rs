@@ -81,6 +81,7 @@ pub fn merge(plan: &[PlannedCell], reports: &[RunReport]) -> Result<RunReport, M
         duration_ms: end.saturating_sub(first.started.saturating_mul(1000)),
         accelerator: joined(reports, |report| &report.accelerator),
         qemu: joined(reports, |report| &report.qemu),
+        complete: reports.iter().all(|report| report.complete),
         status: worst(&cells),
         cells,
         ..first.clone()

@@ -150,6 +150,7 @@ pub(super) fn run(context: &Context) -> Result<Tally> {
             run_dir: context.root.join("target/misbehaviour"),
             root: context.root.clone(),
             tier: Tier::Quick,
+            all_kernels: false,
             tests: Vec::new(),
             rerun: true,
         };

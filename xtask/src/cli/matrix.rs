@@ -94,6 +94,7 @@ impl Matrix {
                 run_dir: new_run_dir(&root),
                 root,
                 tier: self.tier(),
+                all_kernels: self.kernel.is_empty(),
                 tests: self.test.clone(),
                 rerun: self.rerun,
             };

@@ -9,7 +9,10 @@ use tidelock_host::files;
 use tidelock_model::RunReport;
 
 use super::options;
-use crate::exit::{Exit, UsageError};
+use crate::{
+    exit::{Exit, UsageError},
+    run::sources::Plans,
+};
 
 /// Show a report again, or write docs/compat.md from one
 #[derive(Debug, Args)]
@@ -52,19 +55,31 @@ impl Report {
             }
             Command::Compat(which) => {
                 let report = read(&root, which)?;
-                if report.tier != tidelock_model::Tier::Full {
-                    let text = format!(
-                        "docs/compat.md tells of all kernels; that run was of the tier {}",
-                        report.tier
-                    );
-                    return Err(UsageError(text).into());
-                }
+                whole(&root, &report)?;
                 let text = tidelock_report::compat::render(&report);
                 files::write_atomic(&root.join("docs/compat.md"), text.as_bytes())?;
                 Ok(Exit::Passed)
             }
         }
     }
+}
+
+/// Refuses a report that does not tell of every test on every kernel of today's lock.
+fn whole(root: &Path, report: &RunReport) -> Result<()> {
+    let lacks = if report.tier != tidelock_model::Tier::Full {
+        format!("was of the tier {}", report.tier)
+    } else if !report.complete {
+        "was of some kernels or tests alone".into()
+    } else if report.lock_sha256 != Plans::read(root)?.lock_sha256 {
+        "was of another matrix.lock".into()
+    } else {
+        return Ok(());
+    };
+    let text = format!(
+        "docs/compat.md tells of every kernel; that run {lacks}: \
+         run `cargo xtask matrix --tier full` first"
+    );
+    Err(UsageError(text).into())
 }
 
 fn read(root: &Path, which: Which) -> Result<RunReport> {

@@ -14,6 +14,7 @@ use tidelock_matrix::{Cell, LockedKernel, LockedPackage};
 use tidelock_model::{CellReport, Durations, KeyBuilder, Measured, Sha256, Status, TestReport};
 use tidelock_vm::{
     kernel::{self, Kernel},
+    machine::qemu,
     run::run_cell,
     spec::{self, CellSpec, Event},
 };
@@ -36,9 +37,12 @@ struct Tried {
     outcome: Result<Tested, Ending>,
 }
 
-/// What the guests said; kept by the module's bytes, the kernel and the guest.
+/// What the guests said; kept by the module's bytes, the kernel and the guest. It is what was
+/// measured, before it is held against what `matrix.toml` declares.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Tested {
+    /// Where the logs of the run that measured it are.
+    logs: PathBuf,
     status: Status,
     reason: String,
     tests: Vec<TestReport>,
@@ -86,7 +90,8 @@ fn key(lab: &Lab, cell: &Cell) -> Sha256 {
         .digest("shim", &lab.sources.digest())
         .digest("core", &lab.core_key)
         .digest("guest", &lab.guest.digest)
-        .text("engine", &lab.engine.describe())
+        .text("engine", &engine(lab))
+        .digest("qemu", &lab.engine.qemu.digest)
         .text("release", cell.kernel.release.as_str())
         .text("expected", &format!("{:?}", cell.expected))
         .text("profile", &format!("{:?}", lab.plans.matrix.test))
@@ -102,6 +107,12 @@ fn key(lab: &Lab, cell: &Cell) -> Sha256 {
         key = key.digest("root", &package.file.sha256);
     }
     key.finish()
+}
+
+/// What of the engine decides a verdict: not the words that tell of it.
+fn engine(lab: &Lab) -> String {
+    let (kind, version) = (lab.engine.accelerator.kind, lab.engine.qemu.version);
+    format!("{} {}", kind.as_str(), qemu::cpu(kind, version).model)
 }
 
 async fn stages(lab: &Arc<Lab>, cell: &Cell, logs: &Path, stage: Stage<'_>) -> Tried {
@@ -227,16 +238,36 @@ async fn boot(
         .digest("module", &built.module.sha256)
         .digest("kernel", &kernel.key)
         .digest("guest", &lab.guest.digest)
-        .text("engine", &lab.engine.describe())
+        .text("engine", &engine(lab))
+        .digest("qemu", &lab.engine.qemu.digest)
         .text("profile", &format!("{:?}", lab.plans.matrix.test))
         .text("tests", &lab.tests.join(" "))
         .finish();
-    if let Some(tested) = (!lab.rerun)
-        .then(|| lab.results.get::<Tested>(&key))
-        .flatten()
-    {
-        return Ok(tested);
-    }
+    let kept = (!lab.rerun).then(|| lab.results.get::<Tested>(&key));
+    let mut tested = match kept.flatten() {
+        // Without its logs a verdict points nowhere: then the tests are run again.
+        Some(tested) if link_logs(&tested.logs, logs, &tested.tests) => tested,
+        _ => {
+            let tested = measure(lab, logs, stage, built, kernel).await;
+            if matches!(tested.status, Status::Pass | Status::Fail) {
+                // Without the cache the next run is slower, and no less true.
+                let _ = lab.results.put(&key, &tested);
+            }
+            tested
+        }
+    };
+    expect_capabilities(&mut tested, cell);
+    Ok(tested)
+}
+
+/// Boots the kernel and runs the tests.
+async fn measure(
+    lab: &Lab,
+    logs: &Path,
+    stage: Stage<'_>,
+    built: &Built,
+    kernel: Kernel,
+) -> Tested {
     let spec = spec(lab, kernel, built.module.stripped.clone(), logs);
     let tell = |event: Event<'_>| match event {
         Event::Booting => stage("boot"),
@@ -245,6 +276,7 @@ async fn boot(
     };
     let outcome = run_cell(&lab.engine, &spec, &tell, &CancellationToken::new()).await;
     let mut tested = Tested {
+        logs: logs.to_owned(),
         status: outcome.status,
         reason: outcome.reason,
         tests: outcome.tests,
@@ -254,12 +286,17 @@ async fn boot(
     if let Some(crash) = &mut tested.crash {
         modules::symbolise(crash, &built.module.unstripped);
     }
-    expect_capabilities(&mut tested, cell);
-    if matches!(tested.status, Status::Pass | Status::Fail) {
-        // Without the cache the next run is slower, and no less true.
-        let _ = lab.results.put(&key, &tested);
-    }
-    Ok(tested)
+    tested
+}
+
+/// Makes the logs of tests that were run in `old` found in `new` too; whether they are there.
+fn link_logs(old: &Path, new: &Path, tests: &[TestReport]) -> bool {
+    tests.iter().all(|test| {
+        let from = old.join(&test.name);
+        // What did not run has none.
+        test.status == Status::Skip
+            || (from.is_dir() && files::symlink_atomic(&from, &new.join(&test.name)).is_ok())
+    })
 }
 
 /// A cell with its module built and checked, ready to boot.
@@ -333,6 +370,13 @@ fn mismatch(expected: &[&str], measured: &Measured) -> Option<String> {
         let expected = expected.join(", ");
         format!("capability-mismatch: the module reported {text}; matrix.toml declares {expected}")
     })
+}
+
+/// The report of a cell whose own task fell over.
+pub(crate) fn broken(lab: &Lab, cell: &Cell, error: &tokio::task::JoinError) -> CellReport {
+    let reason = format!("infrastructure: the factory fell over in this cell: {error}");
+    lab.planned(cell)
+        .without_result(lab.tier, Status::Error, "plan", &reason)
 }
 
 fn report(lab: &Lab, cell: &Cell, tried: Tried) -> CellReport {

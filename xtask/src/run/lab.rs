@@ -9,12 +9,13 @@ use tidelock_core_build::{CoreRequest, Variant};
 use tidelock_host::{files, tools::Tool};
 use tidelock_kbuild::Sources;
 use tidelock_matrix::Cell;
-use tidelock_model::{Sha256, Tier};
+use tidelock_model::{Release, Sha256, Tier};
 use tidelock_report::PlannedCell;
 use tidelock_vm::{
     engine::{self, Engine},
     guest::{self, Guest},
     machine::qemu::{Accel, Qemu},
+    spec::CellSpec,
 };
 use tokio::sync::OnceCell;
 
@@ -66,6 +67,10 @@ pub(crate) struct Lab {
     pub(crate) tier: Tier,
     /// The tests to run, in order.
     pub(crate) tests: Vec<String>,
+    /// Whether every kernel of the tier, and every test, is to be run.
+    pub(crate) complete: bool,
+    /// Kernels that are listed and not served, for a run that tells of all.
+    pub(crate) missing: Vec<Release>,
     /// Whether kept verdicts are passed over.
     pub(crate) rerun: bool,
     /// Where packages come from.
@@ -93,6 +98,8 @@ pub(crate) struct LabRequest {
     pub(crate) run_dir: PathBuf,
     /// What was asked for.
     pub(crate) tier: Tier,
+    /// Whether the cells are all of the tier, or chosen from it by a pattern.
+    pub(crate) all_kernels: bool,
     /// Patterns of names of tests; none for all.
     pub(crate) tests: Vec<String>,
     /// Whether kept verdicts are passed over.
@@ -117,6 +124,13 @@ impl Lab {
         let package = &plans.lock.rust_src;
         let core_request =
             core::request(&request.root, &cache, package, &fetcher, Variant::Shipping).await?;
+        let complete = request.all_kernels && request.tests.is_empty();
+        let missing = if complete && request.tier == Tier::Full {
+            let missing = plans.lock.missing.iter();
+            missing.map(|kernel| kernel.release.clone()).collect()
+        } else {
+            Vec::new()
+        };
         let qemu = Qemu::find().context("finding QEMU")?;
         let unknown = engine::Accelerator {
             kind: Accel::Tcg,
@@ -135,6 +149,8 @@ impl Lab {
             plans,
             tier: request.tier,
             tests,
+            complete,
+            missing,
             rerun: request.rerun,
             fetcher,
             sources,
@@ -144,20 +160,33 @@ impl Lab {
             results: Results::of_user()?,
             core: OnceCell::new(),
         };
-        lab.find_accelerator(first).await?;
+        lab.find_accelerator(first).await;
         Ok(lab)
     }
 
-    async fn find_accelerator(&mut self, first: &Cell) -> Result<()> {
-        self.fetcher
-            .fetch(&first.kernel.image_files(), Arc::new(NoProgress))
-            .await?;
-        let kernel = cell::unpack(self, &first.kernel).map_err(|e| anyhow::anyhow!(e.reason))?;
+    async fn find_accelerator(&mut self, first: &Cell) {
+        let known = engine::known(&self.engine.qemu, &self.cache);
+        let answer = match known {
+            Some(answer) => answer,
+            None => match self.canary(first).await {
+                Ok(canary) => engine::probe(&self.engine.qemu, &canary, &self.cache).await,
+                // The cell itself tells what it lacks. What always works is slow, and no less true.
+                Err(why) => engine::unprobed(&why),
+            },
+        };
+        self.engine.accelerator = answer;
+    }
+
+    /// The kernel of `first`, ready to be booted without the module.
+    async fn canary(&self, first: &Cell) -> Result<CellSpec, String> {
+        let files = first.kernel.image_files();
+        let fetched = self.fetcher.fetch(&files, Arc::new(NoProgress)).await;
+        fetched.map_err(|errors| errors.to_string())?;
+        let kernel = cell::unpack(self, &first.kernel).map_err(|ending| ending.reason)?;
         let logs = self.run_dir.join("canary");
         let mut canary = cell::spec(self, kernel, PathBuf::new(), &logs);
         canary.module = None;
-        self.engine.accelerator = engine::probe(&self.engine.qemu, &canary, &self.cache).await;
-        Ok(())
+        Ok(canary)
     }
 
     /// The Rust core: built once a run, by the first cell that wants it.

@@ -25,6 +25,7 @@ use tidelock_matrix::Cell;
 use tidelock_model::{CellReport, REPORT_FORMAT, RunReport};
 use tidelock_report::{History, Live};
 use tokio::{sync::Semaphore, task::JoinSet};
+use tokio_util::task::AbortOnDropHandle;
 
 use lab::Lab;
 
@@ -99,8 +100,7 @@ async fn all(
         let permit = Arc::clone(&permits).acquire_owned().await?;
         let (lab, live) = (Arc::clone(lab), Arc::clone(live));
         tasks.spawn(async move {
-            let release = &cell.kernel.release;
-            let report = cell::run(&lab, &cell, &|stage: &str| live.stage(release, stage)).await;
+            let report = guarded(&lab, cell, Arc::clone(&live)).await;
             live.cell_done(&report);
             drop(permit);
             report
@@ -113,6 +113,22 @@ async fn all(
         reports.push(done?);
     }
     Ok(reports)
+}
+
+/// One cell in a task of its own, so that a panic in it is that cell's end and no other's.
+async fn guarded(lab: &Arc<Lab>, cell: Cell, live: Arc<Live>) -> CellReport {
+    let task = {
+        let (lab, cell) = (Arc::clone(lab), cell.clone());
+        tokio::spawn(async move {
+            let release = &cell.kernel.release;
+            cell::run(&lab, &cell, &|stage: &str| live.stage(release, stage)).await
+        })
+    };
+    // Dropped with the future when the run is interrupted.
+    match AbortOnDropHandle::new(task).await {
+        Ok(report) => report,
+        Err(error) => cell::broken(lab, &cell, &error),
+    }
 }
 
 fn summary(
@@ -138,9 +154,11 @@ fn summary(
         started,
         duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         tier: lab.tier,
+        complete: lab.complete,
+        missing: lab.missing.clone(),
         lock_sha256: lab.plans.lock_sha256,
         accelerator: lab.engine.describe(),
-        qemu: lab.engine.qemu.version.to_string(),
+        qemu: lab.engine.qemu.banner.clone(),
         status: tidelock_report::worst(&cells),
         cells,
     }

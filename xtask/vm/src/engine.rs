@@ -71,30 +71,49 @@ struct Remembered {
 ///
 /// `canary` is any cell; its logs get a folder `canary`.
 pub async fn probe(qemu: &Qemu, canary: &CellSpec, cache: &Path) -> Accelerator {
-    let tcg = |reason: String| Accelerator {
+    match known(qemu, cache) {
+        Some(answer) => answer,
+        None => remember(fly(qemu, canary).await, &place(qemu, cache)).into(),
+    }
+}
+
+/// The answer, as far as it can be told without booting anything.
+pub fn known(qemu: &Qemu, cache: &Path) -> Option<Accelerator> {
+    if let Err(error) = std::fs::File::options().read(true).write(true).open(KVM) {
+        return Some(tcg(format!("{KVM} does not open: {error}")));
+    }
+    let text = std::fs::read(place(qemu, cache)).ok()?;
+    let answer: Remembered = serde_json::from_slice(&text).ok()?;
+    Some(answer.into())
+}
+
+/// What to run on where no kernel could be had to find out with.
+pub fn unprobed(why: &str) -> Accelerator {
+    tcg(format!(
+        "{KVM} opens, and whether it runs a kernel was not found out: {why}"
+    ))
+}
+
+fn tcg(reason: String) -> Accelerator {
+    Accelerator {
         kind: Accel::Tcg,
         reason,
-    };
-    if let Err(error) = std::fs::File::options().read(true).write(true).open(KVM) {
-        return tcg(format!("{KVM} does not open: {error}"));
     }
-    let path = cache
+}
+
+impl From<Remembered> for Accelerator {
+    fn from(answer: Remembered) -> Self {
+        Self {
+            kind: if answer.works { Accel::Kvm } else { Accel::Tcg },
+            reason: answer.reason,
+        }
+    }
+}
+
+fn place(qemu: &Qemu, cache: &Path) -> PathBuf {
+    cache
         .join("accelerator")
-        .join(format!("{}.json", host_key(qemu)));
-    let remembered = std::fs::read(&path)
-        .ok()
-        .and_then(|text| serde_json::from_slice::<Remembered>(&text).ok());
-    let answer = match remembered {
-        Some(answer) => answer,
-        None => remember(fly(qemu, canary).await, &path),
-    };
-    if !answer.works {
-        return tcg(answer.reason);
-    }
-    Accelerator {
-        kind: Accel::Kvm,
-        reason: answer.reason,
-    }
+        .join(format!("{}.json", host_key(qemu)))
 }
 
 fn remember(answer: Remembered, path: &Path) -> Remembered {
