@@ -18,8 +18,14 @@ pub enum SessionState {
     Handshaking,
     /// The peer is who we expect; data may be sent.
     Open,
-    /// The peer has ended the session in order.
+    /// We have ended our direction in order: nothing more is sent, what the peer still sends
+    /// is read.
+    LocalClosed,
+    /// The peer has ended its direction in order: what it sends after that is not looked at.
+    /// We may still say farewell.
     PeerClosed,
+    /// Both have.
+    Closed,
     /// It failed. Nothing of it may be used; an alert for the peer may wait in the output.
     Failed,
 }
@@ -35,7 +41,8 @@ pub struct Negotiated {
 
 /// A TLS 1.3 session of either side. It does no IO: the caller moves the bytes.
 pub trait Session: Send {
-    /// Takes bytes from the peer, any number of them, and goes as far as they lead.
+    /// Takes bytes from the peer, any number of them, and goes as far as they lead. After the
+    /// peer's farewell they are dropped (RFC 8446, section 6.1).
     ///
     /// # Errors
     /// When the session fails; it stays failed.
@@ -56,13 +63,13 @@ pub trait Session: Send {
     /// Ends the session in order: the peer is told.
     ///
     /// # Errors
-    /// When the session is not open.
+    /// When the handshake is not done, or the peer was told already.
     fn close(&mut self) -> Result<(), TlsError>;
 
     /// How far it has come.
     fn state(&self) -> SessionState;
 
-    /// Who the peer is; only when its certificate was accepted and the session is open.
+    /// Who the peer is; only when its certificate was accepted and the session has not failed.
     fn peer(&self) -> Option<SpiffeId>;
 
     /// What was agreed on; as [`Self::peer`].
@@ -162,8 +169,10 @@ impl<C: Side> Unbuffered<C> {
         result
     }
 
-    fn open(&self) -> Option<&rustls::CommonState> {
-        (self.state == SessionState::Open).then(|| self.connection.common())
+    /// What is known of a session whose handshake is done and that has not failed.
+    fn established(&self) -> Option<&rustls::CommonState> {
+        let done = !matches!(self.state, SessionState::Handshaking | SessionState::Failed);
+        done.then(|| self.connection.common())
     }
 }
 
@@ -195,7 +204,10 @@ fn act<Data>(
             }
         }
         ConnectionState::WriteTraffic(mut state) => {
-            *session = SessionState::Open;
+            // rustls comes here again and again, after either farewell too.
+            if *session == SessionState::Handshaking {
+                *session = SessionState::Open;
+            }
             let mut encrypt = |write: &mut dyn FnMut(&mut [u8]) -> Result<usize, EncryptError>| {
                 append(outgoing, |out| {
                     write(out).map_err(|error| match error {
@@ -211,8 +223,15 @@ fn act<Data>(
             }
         }
         ConnectionState::PeerClosed | ConnectionState::Closed => {
-            *session = SessionState::PeerClosed;
-            return Ok(Progress::Blocked);
+            *session = match *session {
+                SessionState::LocalClosed | SessionState::Closed => SessionState::Closed,
+                _ => SessionState::PeerClosed,
+            };
+            // Without a wish there is nothing more to do; with one rustls goes on to write.
+            return Ok(match wish {
+                Wish::Nothing => Progress::Blocked,
+                Wish::Send(_) | Wish::Close => Progress::More,
+            });
         }
         ConnectionState::BlockedHandshake => return Ok(Progress::Blocked),
         // Early data is never enabled, and rustls may add states.
@@ -241,6 +260,9 @@ impl<C: Side> Session for Unbuffered<C> {
         if self.state == SessionState::Failed {
             return Err(TlsError::NotOpen);
         }
+        if matches!(self.state, SessionState::PeerClosed | SessionState::Closed) {
+            return Ok(());
+        }
         self.incoming.extend_from_slice(bytes);
         let result = self.advance(Wish::Nothing);
         if let Err(error) = result {
@@ -262,13 +284,21 @@ impl<C: Side> Session for Unbuffered<C> {
     }
 
     fn send(&mut self, data: &[u8]) -> Result<(), TlsError> {
-        self.open().ok_or(TlsError::NotOpen)?;
+        if self.state != SessionState::Open {
+            return Err(TlsError::NotOpen);
+        }
         self.advance(Wish::Send(data))
     }
 
     fn close(&mut self) -> Result<(), TlsError> {
-        self.open().ok_or(TlsError::NotOpen)?;
-        self.advance(Wish::Close)
+        let after = match self.state {
+            SessionState::Open => SessionState::LocalClosed,
+            SessionState::PeerClosed => SessionState::Closed,
+            _ => return Err(TlsError::NotOpen),
+        };
+        self.advance(Wish::Close)?;
+        self.state = after;
+        Ok(())
     }
 
     fn state(&self) -> SessionState {
@@ -276,12 +306,12 @@ impl<C: Side> Session for Unbuffered<C> {
     }
 
     fn peer(&self) -> Option<SpiffeId> {
-        let certificate = self.open()?.peer_certificates()?.first()?;
+        let certificate = self.established()?.peer_certificates()?.first()?;
         verify::spiffe_id_of(certificate).ok()
     }
 
     fn negotiated(&self) -> Option<Negotiated> {
-        let common = self.open()?;
+        let common = self.established()?;
         Some(Negotiated {
             cipher_suite: common.negotiated_cipher_suite()?.suite().into(),
             group: common.negotiated_key_exchange_group()?.name().into(),

@@ -128,4 +128,40 @@ fn no_data_goes_before_the_handshake_is_done_nor_after_the_end() {
     pair.server.receive(&farewell).unwrap();
     assert_eq!(pair.server.state(), SessionState::PeerClosed);
     assert_eq!(pair.server.send(b"late"), Err(TlsError::NotOpen));
+
+    // Whatever comes after a farewell is not looked at, and opens nothing again.
+    for more in [b"".as_slice(), b"garbage", &farewell, &[0x17; 70_000]] {
+        pair.server.receive(more).unwrap();
+        assert_eq!(pair.server.state(), SessionState::PeerClosed);
+        assert_eq!(pair.server.send(b"late"), Err(TlsError::NotOpen));
+    }
+    assert!(pair.server.take_data().is_empty());
+
+    // Nor does our own farewell leave the way open for data; it is said once.
+    assert_eq!(pair.client.state(), SessionState::LocalClosed);
+    assert_eq!(pair.client.send(b"late"), Err(TlsError::NotOpen));
+    assert_eq!(pair.client.close(), Err(TlsError::NotOpen));
+    assert!(pair.client.take_output().is_empty());
+}
+
+#[test]
+fn each_side_ends_its_own_direction() {
+    let authority = authority();
+    let (client, server) = (issue(&authority, CLIENT), issue(&authority, SERVER));
+    let mut pair = pair::<Now, Now>(&authority, &client, &server).unwrap();
+    shake_hands(&mut pair).unwrap();
+    pair.client.close().unwrap();
+    pair.server.send(b"still on its way").unwrap();
+    let way = pair.server.take_output();
+    pair.client.receive(&way).unwrap();
+    assert_eq!(pair.client.take_data(), b"still on its way");
+    let farewell = pair.client.take_output();
+    pair.server.receive(&farewell).unwrap();
+    pair.server.close().unwrap();
+    assert_eq!(pair.server.state(), SessionState::Closed);
+    let answer = pair.server.take_output();
+    assert!(!answer.is_empty(), "the farewell was not answered");
+    pair.client.receive(&answer).unwrap();
+    assert_eq!(pair.client.state(), SessionState::Closed);
+    assert!(pair.client.peer().is_some());
 }
