@@ -65,10 +65,10 @@ void tdl_random(u8 *buf, size_t len);
 u64 tdl_unix_time(void);
 /*
  * The core has panicked: msg is len bytes of text, not terminated, that are only read here.
- * Never returns: the shim marks the engine dead, leaves the private stack with all frames
+ * Never returns, though objtool must not be told: the shim marks the engine dead, leaves the private stack with all frames
  * on it, frees what the core had allocated, and fails the call with -ENOTRECOVERABLE.
  */
-void __noreturn tdl_core_panicked(const u8 *msg, size_t len);
+void tdl_core_panicked(const u8 *msg, size_t len);
 
 /*
  * Given by the core, called by the shim. Lengths fit in an int; a negative result is an errno.

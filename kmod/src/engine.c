@@ -11,6 +11,7 @@
  * The ordered workqueue is the lock of all that is not said to be read by others.
  */
 #include <linux/atomic.h>
+#include <linux/cc_platform.h>
 #include <linux/ctype.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
@@ -191,7 +192,7 @@ static void tdl_engine_last_words(const u8 *msg, size_t len)
  * keeps the module, whose code it is in.
  */
 notrace __no_sanitize_address
-void __noreturn tdl_core_panicked(const u8 *msg, size_t len)
+void tdl_core_panicked(const u8 *msg, size_t len)
 {
 	tdl_engine_last_words(msg, len);
 	if (tdl_engine_is_here() && tdl_stack_holds(&tdl_stack, __builtin_frame_address(0)))
@@ -201,7 +202,11 @@ void __noreturn tdl_core_panicked(const u8 *msg, size_t len)
 	/* Pairs with tdl_engine_is_dead(). */
 	smp_store_release(&tdl_dead, true);
 	__module_get(THIS_MODULE);
-	for (;;) {
+	/*
+	 * Always: it never comes alive again. Not a plain loop, so that objtool, which sees the
+	 * core's call of this alone or the linked module, comes to the same opinion in both.
+	 */
+	while (tdl_engine_is_dead()) {
 		set_current_state(TASK_UNINTERRUPTIBLE);
 		schedule();
 	}
@@ -216,8 +221,18 @@ bool tdl_engine_queue(struct work_struct *work)
 
 int tdl_engine_init(void)
 {
-	int ret = tdl_stack_init(&tdl_stack);
+	int ret;
 
+	/*
+	 * An interrupt may need the hypervisor there, and #VC on a stack that the kernel does
+	 * not know ends in a panic of the whole machine (vc_from_invalid_context()).
+	 */
+	if (cc_platform_has(CC_ATTR_GUEST_STATE_ENCRYPT)) {
+		pr_err("guests with encrypted state (SEV-ES, SEV-SNP) are not supported\n");
+		return -EOPNOTSUPP;
+	}
+
+	ret = tdl_stack_init(&tdl_stack);
 	if (ret)
 		return ret;
 	/*

@@ -53,14 +53,16 @@ void *tdl_alloc(size_t size, size_t align)
 
 	if (!tdl_engine_is_here() || !is_power_of_2(align) || align > PAGE_SIZE)
 		return NULL;
-	if (size > TDL_MEMORY_MAX || tdl_use.bytes + size > TDL_MEMORY_MAX)
+	if (size > TDL_MEMORY_MAX)
+		return NULL;
+	align = max(align, __alignof__(struct tdl_block));
+	total = sizeof(*block) + size + align - 1;
+	if (tdl_use.bytes + total > TDL_MEMORY_MAX)
 		return NULL;
 
 	/* The core computes for long and does not know of the scheduler, but it allocates often. */
 	cond_resched();
 
-	align = max(align, __alignof__(struct tdl_block));
-	total = sizeof(*block) + size + align - 1;
 	/* Process context without locks: this may sleep. A small block comes from kmalloc(). */
 	base = kvmalloc(total, GFP_KERNEL | __GFP_NOWARN);
 	if (!base)
@@ -71,14 +73,14 @@ void *tdl_alloc(size_t size, size_t align)
 	block->total = total;
 	block->size = size;
 	list_add(&block->node, &tdl_blocks);
-	tdl_account(1, size);
+	tdl_account(1, total);
 	return p;
 }
 
 static void tdl_block_free(struct tdl_block *block)
 {
 	list_del(&block->node);
-	tdl_account(-1, -(long)block->size);
+	tdl_account(-1, -(long)block->total);
 	kvfree_sensitive(block->base, block->total);
 }
 

@@ -12,6 +12,9 @@
  *    while copying from and to user space;
  *  - lock: a spinlock around the queue and busy, never held while doing anything else.
  * The engine's work takes only the spinlock, so whoever holds a mutex may wait for the work.
+ *
+ * Nothing here waits in open(2), which holds a lock of all misc devices: the first frame, the
+ * hello, is the engine's first work for a session, and read(2) and poll(2) wait for it.
  */
 #include <linux/completion.h>
 #include <linux/err.h>
@@ -37,6 +40,7 @@ struct tdl_session {
 	wait_queue_head_t wait;		/* for a change of unread, busy or the engine's death */
 	struct tdl_frames unread;	/* under lock */
 	bool busy;			/* under lock: the work below is the engine's */
+	bool greeted;			/* the work's alone: the hello has been made */
 
 	/* The engine's from queueing the work until it clears busy, else the writer's. */
 	struct work_struct work;
@@ -70,10 +74,22 @@ static struct tdl_frame *tdl_session_first(struct tdl_session *s)
 	return frame;
 }
 
-/* Whether read(2) need not wait: there is a frame, or will never be one. */
+/* Whether there is no frame, and will never be one: nothing is in the hands of a dead engine. */
+static bool tdl_session_is_over(struct tdl_session *s)
+{
+	/* First, so that a frame that was queued before the death is seen below. */
+	bool over = tdl_engine_is_dead();
+
+	spin_lock(&s->lock);
+	over = over && !s->busy && !tdl_frames_first(&s->unread);
+	spin_unlock(&s->lock);
+	return over;
+}
+
+/* Whether read(2) need not wait. */
 static bool tdl_session_may_read(struct tdl_session *s)
 {
-	return tdl_session_first(s) || tdl_engine_is_dead();
+	return tdl_session_first(s) || tdl_session_is_over(s);
 }
 
 /* The frame in the engine's hands is done; answer may be NULL. */
@@ -87,21 +103,25 @@ static void tdl_session_done(struct tdl_session *s, struct tdl_frame *answer)
 	wake_up_all(&s->wait);
 }
 
-/* In the engine: the first frame of every session. */
-static void tdl_session_greet(struct work_struct *work)
+/* In the engine: the first frame of every session. Should it fail, read(2) returns the errno. */
+static void tdl_session_greet(struct tdl_session *s, struct tdl_frame *answer)
 {
-	struct tdl_session *s = container_of(work, struct tdl_session, work);
-
-	s->answer->len = tdl_engine_hello(s->answer->data, sizeof(s->answer->data));
+	answer->len = tdl_engine_hello(answer->data, sizeof(answer->data));
+	s->greeted = true;
+	tdl_session_done(s, answer);
 }
 
-/* In the engine: one frame of user space. */
+/* In the engine: the hello, then one frame of user space each time. */
 static void tdl_session_work(struct work_struct *work)
 {
 	struct tdl_session *s = container_of(work, struct tdl_session, work);
 	struct tdl_frame *answer = s->answer;
 
 	s->answer = NULL;
+	if (!s->greeted) {
+		tdl_session_greet(s, answer);
+		return;
+	}
 	s->verdict = tdl_engine_check(s->in, s->in_len);
 	if (s->verdict) {
 		/* Done before it is decided: who is refused may write again at once. */
@@ -134,7 +154,6 @@ static void tdl_session_free(struct tdl_session *s)
 struct tdl_session *tdl_session_open(void)
 {
 	struct tdl_session *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
-	ssize_t len;
 
 	if (!s)
 		return ERR_PTR(-ENOMEM);
@@ -150,18 +169,10 @@ struct tdl_session *tdl_session_open(void)
 		return ERR_PTR(-ENOMEM);
 	}
 
-	INIT_WORK(&s->work, tdl_session_greet);
-	tdl_engine_queue(&s->work);
-	flush_work(&s->work);
-	len = s->answer->len;
-	if (len < 0) {
-		tdl_session_free(s);
-		return ERR_PTR(len);
-	}
 	/* Nobody else knows this session yet: no lock. */
-	tdl_frames_push(&s->unread, s->answer);
-	s->answer = NULL;
+	s->busy = true;
 	INIT_WORK(&s->work, tdl_session_work);
+	tdl_engine_queue(&s->work);
 	return s;
 }
 
@@ -172,20 +183,28 @@ void tdl_session_close(struct tdl_session *s)
 	tdl_session_free(s);
 }
 
+/* A signal restarts the call, as it does where the wait is for the engine. */
+static int tdl_session_lock(struct mutex *mutex, bool nonblock)
+{
+	if (nonblock)
+		return mutex_trylock(mutex) ? 0 : -EAGAIN;
+	return mutex_lock_interruptible(mutex) ? -ERESTARTSYS : 0;
+}
+
 /* Sleeps until there is a frame; with reading held, so that it stays the first. */
 static struct tdl_frame *tdl_session_await(struct tdl_session *s, bool nonblock)
 {
 	struct tdl_frame *frame;
-	bool dead;
+	bool over;
 	int ret;
 
 	for (;;) {
 		/* In this order: what was queued before the death is still read. */
-		dead = tdl_engine_is_dead();
+		over = tdl_session_is_over(s);
 		frame = tdl_session_first(s);
 		if (frame)
 			return frame;
-		if (dead)
+		if (over)
 			return ERR_PTR(-ENOTRECOVERABLE);
 		if (nonblock)
 			return ERR_PTR(-EAGAIN);
@@ -220,10 +239,7 @@ ssize_t tdl_session_read(struct tdl_session *s, char __user *buf, size_t count, 
 	struct tdl_frame *frame;
 	ssize_t ret;
 
-	if (!nonblock)
-		ret = mutex_lock_interruptible(&s->reading);
-	else
-		ret = mutex_trylock(&s->reading) ? 0 : -EAGAIN;
+	ret = tdl_session_lock(&s->reading, nonblock);
 	if (ret)
 		return ret;
 	frame = tdl_session_await(s, nonblock);
@@ -254,16 +270,20 @@ static ssize_t tdl_session_submit(struct tdl_session *s)
 	spin_unlock(&s->lock);
 	tdl_engine_queue(&s->work);
 
+	if (!wait_for_completion_interruptible(&s->decided))
+		return s->verdict;
 	/*
 	 * A signal takes the frame back when the engine has not begun, and has no say when it
-	 * has: then it is done, and write(2) must not be called again for it.
+	 * has: then write(2) must not be called again for it. The verdict is then being made,
+	 * which is short; what the frame asks for is not waited for.
 	 */
-	if (wait_for_completion_interruptible(&s->decided) && cancel_work_sync(&s->work)) {
+	if (cancel_work(&s->work)) {
 		tdl_frame_free(s->answer);
 		s->answer = NULL;
 		tdl_session_done(s, NULL);
 		return -ERESTARTSYS;
 	}
+	wait_for_completion(&s->decided);
 	return s->verdict;
 }
 
@@ -297,10 +317,7 @@ ssize_t tdl_session_write(struct tdl_session *s, const char __user *buf, size_t 
 		return -EMSGSIZE;
 	}
 
-	if (!nonblock)
-		ret = mutex_lock_interruptible(&s->writing);
-	else
-		ret = mutex_trylock(&s->writing) ? 0 : -EAGAIN;
+	ret = tdl_session_lock(&s->writing, nonblock);
 	if (ret)
 		return ret;
 	ret = tdl_session_take(s, buf, count, nonblock);

@@ -14,6 +14,10 @@
 #include "stack.h"
 #include "tidelock_core.h"
 
+#if defined(CONFIG_KASAN) && !defined(CONFIG_KASAN_VMALLOC)
+#error "tidelock: KASAN without KASAN_VMALLOC has no shadow for the private stack"
+#endif
+
 /* Unlikely in keys, pointers, lengths and zeroed memory. */
 #define TDL_PAINT 0x7464736b62616c21ULL
 

@@ -10,7 +10,7 @@ unsafe extern "C" {
     #[cfg(target_os = "none")]
     fn tdl_free(pointer: *mut c_void, size: usize, align: usize);
     #[cfg(target_os = "none")]
-    fn tdl_core_panicked(message: *const u8, len: usize) -> !;
+    fn tdl_core_panicked(message: *const u8, len: usize);
     fn tdl_random(out: *mut u8, len: usize);
     safe fn tdl_unix_time() -> u64;
 }
@@ -33,11 +33,16 @@ pub(crate) unsafe fn free(pointer: *mut u8, layout: Layout) {
     unsafe { tdl_free(pointer.cast(), layout.size(), layout.align()) }
 }
 
-/// Ends the core for good and parks the task.
+/// Ends the core for good: the shim leaves this stack and never comes back.
 #[cfg(target_os = "none")]
 pub(crate) fn panicked(message: &str) -> ! {
     // SAFETY: pointer and length are a live string's; the shim only reads it.
     unsafe { tdl_core_panicked(message.as_ptr(), message.len()) }
+    // objtool is not told that the shim never returns, and would follow the code behind the
+    // call into whatever function comes next.
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 /// Fills `out` from the kernel's generator.

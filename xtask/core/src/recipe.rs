@@ -81,7 +81,8 @@ pub enum Network {
 /// - PLT and direct access: without them a call goes through a GOT, and a module has none
 ///   (the loader refuses: "Unknown rela relocation: 9").
 /// - Branch targets are marked and returns and indirect jumps go through the kernel's own
-///   thunks: the kernel patches these for the processor it runs on.
+///   thunks. The kernel patches these for the processor it runs on, where objtool has listed
+///   them: it looks at this object, or at the module it is linked into (`kmod/Kbuild`).
 /// - Cryptography stays off the vector registers, which a kernel must not touch.
 pub(crate) const RUSTFLAGS: [&str; 13] = [
     "-Crelocation-model=static",
@@ -239,6 +240,10 @@ pub(crate) fn link(archive: &Path, script: &Path, object: &Path) -> Vec<String> 
     arguments
 }
 
+/// The names of compilation units. With more than one of them objtool up to 6.1 takes the object
+/// for a linked one.
+const UNITS: &str = "*-cgu.*";
+
 /// Arguments of rust-objcopy: hides everything but the exports.
 pub(crate) fn objcopy(linked: &Path, object: &Path) -> Vec<String> {
     let keep = EXPORTS
@@ -247,7 +252,9 @@ pub(crate) fn objcopy(linked: &Path, object: &Path) -> Vec<String> {
     let drop = DROPPED_SECTIONS
         .iter()
         .map(|name| format!("--remove-section={name}"));
+    let units = ["--wildcard".to_owned(), format!("--strip-symbol={UNITS}")];
     keep.chain(drop)
+        .chain(units)
         .chain([linked, object].map(|path| path.display().to_string()))
         .collect()
 }
