@@ -18,21 +18,21 @@ pub(super) struct Trace {
 
 /// The trace in the lines after a headline; none from where `is_other` says that another report
 /// begins.
-pub(super) fn after(lines: &[String], is_other: impl Fn(&str) -> bool) -> Trace {
+pub(super) fn after<L: AsRef<str>>(lines: &[L], is_other: impl Fn(&str) -> bool) -> Trace {
     let mut frames = Vec::new();
     let start = lines.iter().take(REACH).position(|line| {
-        let text = line.trim();
+        let text = line.as_ref().trim();
         if let Some(place) = instruction_pointer(text) {
             frames.push(format!("RIP: {place}"));
         }
         is_start(text) || is_other(text) || text.starts_with("---[ end ")
     });
-    let Some(start) = start.filter(|at| is_start(lines[*at].trim())) else {
+    let Some(start) = start.filter(|at| is_start(lines[*at].as_ref().trim())) else {
         return Trace { frames, lines: 0 };
     };
     let mut end = start + 1;
     for line in &lines[end..] {
-        match step(line.trim()) {
+        match step(line.as_ref().trim()) {
             Step::Frame(frame) if frames.len() < MOST => frames.push(frame.to_owned()),
             Step::Frame(_) | Step::Ignore => {}
             Step::End => break,
@@ -42,7 +42,8 @@ pub(super) fn after(lines: &[String], is_other: impl Fn(&str) -> bool) -> Trace 
     Trace { frames, lines: end }
 }
 
-fn is_start(text: &str) -> bool {
+/// Whether a trace begins behind this line.
+pub(super) fn is_start(text: &str) -> bool {
     text.eq_ignore_ascii_case("call trace:")
 }
 
@@ -105,7 +106,7 @@ pub(crate) fn parse(text: &str) -> Option<Frame<'_>> {
     let module = rest
         .trim()
         .strip_prefix('[')
-        .and_then(|rest| rest.split([' ', ']']).next())
+        .and_then(|rest| rest.split([' ', '(', ']']).next())
         .unwrap_or("");
     Some(Frame {
         symbol,
