@@ -347,6 +347,10 @@ fn a_record_of_the_highest_levels_is_trouble_unless_known() {
         };
         assert_eq!(strange, expected, "level {level}");
     }
+    // No mark: a headline behind it is another matter.
+    let two =
+        "1,0,0,-;something is on fire\n4,1,0,-;WARNING: possible recursive locking detected\n";
+    assert_eq!(found(two), [Class::KernelTrace, Class::Lockdep]);
     // From user space (LOG_USER | LOG_ALERT).
     assert_eq!(found("9,0,0,-;something is on fire\n"), []);
     assert_eq!(found("0,0,0,-;reboot: Power down\n"), []);
