@@ -60,6 +60,7 @@ pub async fn run_cell(
             detail: format!("not-run: {why}"),
             measured: Measured::new(),
         }));
+    outcome.settle();
     outcome
 }
 
@@ -72,6 +73,20 @@ impl CellOutcome {
         }
         if self.crash.is_none() {
             self.crash = crash;
+        }
+    }
+
+    /// Nothing that went wrong is a pass only where something went well.
+    fn settle(&mut self) {
+        if self.status != Status::Pass {
+            return;
+        }
+        let Some(first) = self.tests.first() else {
+            return self.worse(Status::Error, "no-tests: the cell names no test", None);
+        };
+        if self.tests.iter().all(|test| test.status == Status::Skip) {
+            self.status = Status::Skip;
+            self.reason = format!("{} ({})", first.detail, first.name);
         }
     }
 }
@@ -231,3 +246,6 @@ fn order(name: &str) -> Result<String, MachineError> {
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
