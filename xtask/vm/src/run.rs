@@ -7,7 +7,6 @@ use std::{
 };
 
 use tidelock_model::{Crash, Durations, Measured, Status, TestReport};
-use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -186,13 +185,7 @@ async fn perform(
     heard.note(began, "restored");
     let order = order(name)?;
     heard.note(began, &format!("> {order}"));
-    vm.control
-        .write_all(format!("{order}\n").as_bytes())
-        .await
-        .map_err(|source| MachineError::Socket {
-            name: "control",
-            source,
-        })?;
+    vm.order(&order).await?;
     let patience = Patience {
         silence: spec.limits.silence,
         total: spec.limits.test,
