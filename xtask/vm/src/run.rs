@@ -158,16 +158,17 @@ async fn attempt(
         Ok(end) => end,
         Err(error) => return Judgement::infrastructure(&error.to_string()),
     };
-    if let Err(error) = boot::keep(logs, &heard) {
-        return Judgement::infrastructure(&error.to_string());
-    }
+    let serial = match boot::keep(logs, &heard).and_then(|()| boot::serial_of(logs)) {
+        Ok(serial) => serial,
+        Err(error) => return Judgement::infrastructure(&error.to_string()),
+    };
     judge::test(&Evidence {
         test: name,
         end: &end,
         ktap: &heard.ktap,
         kmsg: &heard.kmsg,
         after: saved.facts.last_record,
-        serial: &boot::serial_of(logs),
+        serial: &serial,
     })
 }
 
