@@ -87,7 +87,10 @@ fn guesses_and_registers_are_no_frames_and_stacks_go_on() {
                 </TASK>\n e+0x1/0x2";
     let lines: Vec<&str> = text.lines().collect();
     let trace = trace::after(&lines, |_| false);
-    assert_eq!(trace.frames, ["RIP: a+0x1/0x2", "b+0x1/0x2", "d+0x1/0x2"]);
+    assert_eq!(
+        trace.frames,
+        ["RIP: a+0x1/0x2", "b+0x1/0x2", "RIP: c+0x1/0x2", "d+0x1/0x2"]
+    );
     let none = trace::after(&lines, |line| line.starts_with("RIP: 0033"));
     assert_eq!((none.frames.len(), none.lines), (1, 0));
 }

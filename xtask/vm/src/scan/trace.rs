@@ -9,8 +9,8 @@ const MOST: usize = 64;
 /// A trace, and how many lines it took.
 #[derive(Default)]
 pub(super) struct Trace {
-    /// `RIP: func+0x1/0x2 [mod]` where it faulted and then its callers, without those that the
-    /// unwinder marked as guesses (`?`).
+    /// `RIP: func+0x1/0x2 [mod]` where it faulted or was interrupted and then its callers, without
+    /// those that the unwinder marked as guesses (`?`).
     pub(super) frames: Vec<String>,
     /// Up to its end; 0 when there is no trace.
     pub(super) lines: usize,
@@ -34,7 +34,8 @@ pub(super) fn after<L: AsRef<str>>(lines: &[L], is_other: impl Fn(&str) -> bool)
     for line in &lines[end..] {
         match step(line.as_ref().trim()) {
             Step::Frame(frame) if frames.len() < MOST => frames.push(frame.to_owned()),
-            Step::Frame(_) | Step::Ignore => {}
+            Step::Interrupted(place) if frames.len() < MOST => frames.push(format!("RIP: {place}")),
+            Step::Frame(_) | Step::Interrupted(_) | Step::Ignore => {}
             Step::End => break,
         }
         end += 1;
@@ -49,6 +50,8 @@ pub(super) fn is_start(text: &str) -> bool {
 
 enum Step<'a> {
     Frame(&'a str),
+    /// Where a processor was when an interrupt came: its callers follow.
+    Interrupted(&'a str),
     Ignore,
     End,
 }
@@ -61,8 +64,13 @@ fn step(text: &str) -> Step<'_> {
     if text.starts_with('<') && text.ends_with('>') {
         return Step::Ignore;
     }
+    if let Some(place) = instruction_pointer(text) {
+        return Step::Interrupted(place);
+    }
     match text.strip_prefix("? ") {
-        Some(guess) if is_frame(guess) => Step::Ignore,
+        Some(_) => Step::Ignore,
+        // Code without a symbol: of a module's section that is gone, or never was.
+        None if text.starts_with("0x") => Step::Ignore,
         _ if is_frame(text) => Step::Frame(text),
         // Registers of an interrupted context, within the trace.
         _ if [

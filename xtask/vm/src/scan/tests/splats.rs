@@ -174,6 +174,33 @@ Call Trace:
 Mem-Info:
 ";
 
+/// 6.1, started with softlockup_panic=1: the module's function is the one that was interrupted,
+/// and its section for initialization has no symbols.
+const SOFT_LOCKUP_6_1: &str = "\
+Kernel panic - not syncing: softlockup: hung tasks
+CPU: 0 PID: 82 Comm: exe Tainted: G           OEL     6.1.0-56-amd64 #1  Debian 6.1.192-2
+Call Trace:
+ <IRQ>
+ dump_stack_lvl+0x44/0x5c
+ panic+0x118/0x2f4
+ watchdog_timer_fn.cold+0xc/0x16
+ ? lockup_detector_update_enable+0x50/0x50
+ sysvec_apic_timer_interrupt+0x69/0x90
+ </IRQ>
+ <TASK>
+ asm_sysvec_apic_timer_interrupt+0x16/0x20
+RIP: 0010:fault_init+0xe/0x1000 [tidelock]
+Code: Unable to access opcode bytes at 0xffffffffc0224fe4.
+RSP: 0018:ffffc900005ffda8 EFLAGS: 00000282
+RAX: 0000000000000000 RBX: ffffffffc0225000 RCX: 0000000000000000
+R13: 0000000000000000 R14: 0000000000000000 R15: 0000000000000000
+ ? 0xffffffffc0225000
+ 0xffffffffc0225000
+ do_one_initcall+0x56/0x220
+ </TASK>
+---[ end Kernel panic - not syncing: softlockup: hung tasks ]---
+";
+
 type Case = (&'static str, Class, &'static str, usize);
 
 const CASES: [Case; 11] = [
@@ -329,6 +356,23 @@ fn two_reports_are_two_findings() {
             "RIP: tidelock_poll+0x12/0x50 [tidelock]"
         );
     }
+}
+
+#[test]
+fn a_trace_goes_on_through_an_interrupt_and_code_without_symbols() {
+    let scan = Scan::of(&Log::default(), &serial_of(SOFT_LOCKUP_6_1));
+    let [panic] = &scan.findings[..] else {
+        panic!("{:#?}", scan.findings);
+    };
+    assert_eq!(panic.class, Class::Panic);
+    let behind = panic.frames.len() - 2;
+    assert_eq!(
+        panic.frames[behind..],
+        [
+            "RIP: fault_init+0xe/0x1000 [tidelock]",
+            "do_one_initcall+0x56/0x220"
+        ]
+    );
 }
 
 fn found(records: &str) -> Vec<Class> {
