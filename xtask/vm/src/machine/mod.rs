@@ -250,7 +250,9 @@ mod tests {
         let (mut ours, _fake_silent_guest) = UnixStream::pair().unwrap();
         say(&mut ours, "RUN").await.unwrap();
         let more_than_a_socket_holds = "x".repeat(16 << 20);
+        let began = tokio::time::Instant::now();
         let error = say(&mut ours, &more_than_a_socket_holds).await.unwrap_err();
+        assert_eq!(began.elapsed().as_secs(), 60);
         assert_eq!(error.to_string(), "QEMU's socket control: timed out");
     }
 }
