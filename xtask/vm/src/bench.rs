@@ -13,7 +13,6 @@ use tidelock_host::{
     process::{self, ProcessError},
     tools::Tool,
 };
-use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     boot,
@@ -274,11 +273,7 @@ async fn ready(
 async fn restored(engine: &Engine, spec: &CellSpec, saved: &Saved) -> Result<Duration, BenchError> {
     let began = Instant::now();
     let mut vm = run::restore(engine, spec, saved, &spec.logs.join("bench")).await?;
-    let asked = vm.control.write_all(b"LIST\n").await;
-    asked.map_err(|source| MachineError::Socket {
-        name: "control",
-        source,
-    })?;
+    vm.order("LIST").await?;
     let end = watch(&mut vm, &mut Heard::default(), "TESTS", patience()).await;
     let time = began.elapsed();
     vm.kill().await;

@@ -49,9 +49,11 @@ pub fn machine_of(accel: Accel, spec: &CellSpec, logs: &Path, sockets: &Path) ->
     }
 }
 
-/// What the serial port said.
-pub fn serial_of(logs: &Path) -> String {
-    String::from_utf8_lossy(&files::read(&serial_path(logs)).unwrap_or_default()).into_owned()
+/// What the serial port said. QEMU makes the file when it starts: without one, nothing is known
+/// of a kernel's last words.
+pub fn serial_of(logs: &Path) -> Result<String, FileError> {
+    let bytes = files::read(&serial_path(logs))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Boots the cell without keeping anything but logs, and tells how that ended.
@@ -145,17 +147,19 @@ async fn ready(
     // The machine has done its work, and what it said is in the sockets.
     let _ = vm.child.kill().await;
     drain(vm, &mut heard).await;
-    keep(logs, &heard).map_err(|error| Judgement::infrastructure(&error.to_string()))?;
+    let broken = |error: FileError| Judgement::infrastructure(&error.to_string());
+    keep(logs, &heard).map_err(broken)?;
+    let serial = serial_of(logs).map_err(broken)?;
     let release = match said.as_deref().map(parse_ready) {
         Some(Some(release)) => release.to_owned(),
         Some(None) => return Err(Judgement::infrastructure("READY was garbled")),
-        None => return Err(judge::boot(&end, &heard.kmsg, &serial_of(logs))),
+        None => return Err(judge::boot(&end, &heard.kmsg, &serial)),
     };
     if release != spec.kernel.release.as_str() {
         let reason = format!("booted {}, but uname says {release}", spec.kernel.release);
         return Err(Judgement::infrastructure(&reason));
     }
-    if let Some(trouble) = judge::came_up(&heard.kmsg, &serial_of(logs)) {
+    if let Some(trouble) = judge::came_up(&heard.kmsg, &serial) {
         return Err(trouble);
     }
     if let Some(Err(error)) = saved {
@@ -179,4 +183,20 @@ pub fn keep(logs: &Path, heard: &Heard) -> Result<(), FileError> {
     files::write_atomic(&logs.join("control.log"), heard.transcript.as_bytes())?;
     files::write_atomic(&logs.join("ktap.log"), &heard.ktap)?;
     files::write_atomic(&logs.join("kmsg.log"), &heard.kmsg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_that_cannot_be_read_is_no_quiet_console() {
+        let logs = tempfile::tempdir().unwrap();
+        let error = serial_of(logs.path()).unwrap_err().to_string();
+        assert!(error.contains("serial.log"), "{error}");
+        files::write_atomic(&serial_path(logs.path()), b"").unwrap();
+        assert_eq!(serial_of(logs.path()).unwrap(), "");
+        files::write_atomic(&serial_path(logs.path()), b"a\xffb").unwrap();
+        assert_eq!(serial_of(logs.path()).unwrap(), "a\u{fffd}b");
+    }
 }

@@ -84,12 +84,17 @@ impl Log {
 
     /// The log's lines: fragments joined to what they continue, records with several lines
     /// split. Each with the level and facility of the record that it began in.
+    ///
+    /// User space can write between two parts of a line of the kernel: a fragment goes on the
+    /// last line of its own facility.
     pub fn lines(&self) -> Vec<Line> {
         let mut lines: Vec<Line> = Vec::new();
         for record in &self.records {
             let mut parts = record.text.split('\n');
             if record.part == Part::Fragment
-                && let Some(last) = lines.last_mut()
+                && let Some(last) = lines
+                    .iter_mut()
+                    .rfind(|line| line.facility == record.facility)
                 && let Some(part) = parts.next()
             {
                 last.text.push_str(part);

@@ -120,6 +120,14 @@ pub enum KtapError {
         /// By the plan.
         planned: usize,
     },
+    /// A failure that calls itself skipped.
+    #[error("line {line}: a failure cannot be excused as skipped: {text:?}")]
+    Excused {
+        /// Counted from 1.
+        line: usize,
+        /// The line.
+        text: String,
+    },
     /// An indented line.
     #[error("line {line}: subtests are not spoken here: {text:?}")]
     Nested {
@@ -157,6 +165,7 @@ impl KtapError {
             | Self::Duplicate { .. }
             | Self::OutOfOrder { .. }
             | Self::Unplanned { .. }
+            | Self::Excused { .. }
             | Self::Nested { .. }
             | Self::BailOut { .. }
             | Self::Unknown { .. } => "malformed-ktap",
@@ -236,6 +245,12 @@ impl Reader {
             });
         };
         match result(text) {
+            Some((_, result)) if result.outcome == Outcome::Skip && text.starts_with("not ") => {
+                Err(KtapError::Excused {
+                    line,
+                    text: owned(),
+                })
+            }
             Some((number, result)) => self.result(line, planned, number, result),
             None => Err(KtapError::Unknown {
                 line,

@@ -7,7 +7,6 @@ use std::{
 };
 
 use tidelock_model::{Crash, Durations, Measured, Status, TestReport};
-use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -60,6 +59,7 @@ pub async fn run_cell(
             detail: format!("not-run: {why}"),
             measured: Measured::new(),
         }));
+    outcome.settle();
     outcome
 }
 
@@ -72,6 +72,20 @@ impl CellOutcome {
         }
         if self.crash.is_none() {
             self.crash = crash;
+        }
+    }
+
+    /// Nothing that went wrong is a pass only where something went well.
+    fn settle(&mut self) {
+        if self.status != Status::Pass {
+            return;
+        }
+        let Some(first) = self.tests.first() else {
+            return self.worse(Status::Error, "no-tests: the cell names no test", None);
+        };
+        if self.tests.iter().all(|test| test.status == Status::Skip) {
+            self.status = Status::Skip;
+            self.reason = format!("{} ({})", first.detail, first.name);
         }
     }
 }
@@ -144,16 +158,17 @@ async fn attempt(
         Ok(end) => end,
         Err(error) => return Judgement::infrastructure(&error.to_string()),
     };
-    if let Err(error) = boot::keep(logs, &heard) {
-        return Judgement::infrastructure(&error.to_string());
-    }
+    let serial = match boot::keep(logs, &heard).and_then(|()| boot::serial_of(logs)) {
+        Ok(serial) => serial,
+        Err(error) => return Judgement::infrastructure(&error.to_string()),
+    };
     judge::test(&Evidence {
         test: name,
         end: &end,
         ktap: &heard.ktap,
         kmsg: &heard.kmsg,
         after: saved.facts.last_record,
-        serial: &boot::serial_of(logs),
+        serial: &serial,
     })
 }
 
@@ -171,13 +186,7 @@ async fn perform(
     heard.note(began, "restored");
     let order = order(name)?;
     heard.note(began, &format!("> {order}"));
-    vm.control
-        .write_all(format!("{order}\n").as_bytes())
-        .await
-        .map_err(|source| MachineError::Socket {
-            name: "control",
-            source,
-        })?;
+    vm.order(&order).await?;
     let patience = Patience {
         silence: spec.limits.silence,
         total: spec.limits.test,
@@ -231,3 +240,6 @@ fn order(name: &str) -> Result<String, MachineError> {
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,13 @@
 //!
 //! Both are read: the log holds warnings that a quiet console does not show, the console holds
 //! the last words of a kernel that could no longer hand out its log.
+//!
+//! Trouble is known by its headline. Words that no rule knows are caught by a net: a trace, or a
+//! record of the highest levels, that no headline accounts for.
 
 mod class;
 mod emulator;
+mod rules;
 pub(crate) mod trace;
 
 use tidelock_model::Crash;
@@ -55,15 +59,25 @@ impl Scan {
             holes: log.holes.clone(),
             ..Self::default()
         };
-        let lines: Vec<String> = log
+        let lines: Vec<Said> = log
             .lines()
             .into_iter()
             // What user space wrote is not the kernel's word.
             .filter(|line| line.facility == 0)
-            .map(|line| line.text)
+            .map(|line| Said {
+                is_loud: line.level <= CRITICAL,
+                text: line.text,
+            })
             .collect();
         scan.add(&lines, Source::Log);
-        let lines: Vec<String> = serial.lines().map(|line| plain(line).to_owned()).collect();
+        let lines: Vec<Said> = serial
+            .lines()
+            .map(|line| Said {
+                text: plain(line).to_owned(),
+                // The console does not tell.
+                is_loud: false,
+            })
+            .collect();
         scan.add(&lines, Source::Serial);
         scan
     }
@@ -104,27 +118,46 @@ impl Scan {
         })
     }
 
-    fn add(&mut self, lines: &[String], source: Source) {
+    fn add(&mut self, lines: &[Said], source: Source) {
         let mut index = 0;
+        // Up to where signs of trouble belong to a headline.
+        let mut claimed = 0;
         while let Some(line) = lines.get(index) {
+            let (at, text) = (index, line.text.as_str());
             index += 1;
-            if let Some(reason) = class::benign(line) {
-                self.allowed.push((line.clone(), reason));
+            let reason =
+                rules::benign(text).or_else(|| rules::harmless(text).filter(|_| line.is_loud));
+            if let Some(reason) = reason {
+                self.allowed.push((text.to_owned(), reason));
                 continue;
             }
-            let Some(class) = class::of(line) else {
-                continue;
+            let class = match rules::of(text) {
+                Some(class) => class,
+                None if !is_sign(line) => continue,
+                None if is_cut(text) && has_headline(&lines[index..]) => continue,
+                None if !is_cut(text) && at < claimed => {
+                    claimed = at + CLAIM;
+                    continue;
+                }
+                None => Class::KernelTrace,
             };
-            let rest = &lines[index..];
-            let trace = trace_of(class, rest);
-            index += trace.lines;
+            let from = if trace::is_start(text.trim()) {
+                at
+            } else {
+                index
+            };
+            let trace = trace_of(class, &lines[from..]);
             let class = match class {
-                Class::Oops if emulator::is_known_bug(rest) => Class::EmulatorBug,
+                Class::Oops if emulator::is_known_bug(&lines[index..]) => Class::EmulatorBug,
                 class => class,
             };
+            index = index.max(from + trace.lines);
+            if class.has_trace() {
+                claimed = index + CLAIM;
+            }
             self.found(Finding {
                 class,
-                headline: line.clone(),
+                headline: text.to_owned(),
                 frames: trace.frames,
                 source,
             });
@@ -144,12 +177,47 @@ impl Scan {
     }
 }
 
-fn trace_of(class: Class, rest: &[String]) -> trace::Trace {
+/// The lowest of the levels at which the kernel says nothing that is of no account: KERN_CRIT.
+const CRITICAL: u8 = 2;
+/// How many lines behind a report, registers and further traces can still be of it.
+const CLAIM: usize = 200;
+/// How many lines a failed WARN_ON() says between its cut mark and its headline, at most.
+const MESSAGE: usize = 8;
+
+/// A line of the kernel.
+struct Said {
+    text: String,
+    is_loud: bool,
+}
+
+impl AsRef<str> for Said {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Whether a line is a sign of trouble, whatever kind it is.
+fn is_sign(line: &Said) -> bool {
+    let text = line.text.trim();
+    line.is_loud || is_cut(text) || trace::is_start(text) || text.starts_with("Modules linked in:")
+}
+
+/// Whether a report begins: its headline is still to come.
+fn is_cut(text: &str) -> bool {
+    text.contains("[ cut here ]---")
+}
+
+fn has_headline(rest: &[Said]) -> bool {
+    let mut near = rest.iter().take(MESSAGE);
+    near.any(|line| rules::of(&line.text).is_some_and(Class::has_trace))
+}
+
+fn trace_of(class: Class, rest: &[Said]) -> trace::Trace {
     if !class.has_trace() {
         return trace::Trace::default();
     }
     trace::after(rest, |line| {
-        class::of(line).is_some_and(|next| !class.goes_on_with(next))
+        rules::of(line).is_some_and(|next| !class.goes_on_with(next))
     })
 }
 

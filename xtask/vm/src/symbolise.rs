@@ -189,7 +189,7 @@ impl Symbols {
             .iter()
             .filter(|function| function.size <= size && offset <= size)
             .min_by_key(|function| size - function.size)?;
-        Some(best.address + offset)
+        best.address.checked_add(offset)
     }
 }
 

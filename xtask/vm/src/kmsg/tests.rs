@@ -82,6 +82,25 @@ fn a_second_part_goes_on_after_the_first() {
     );
 }
 
+#[test]
+fn a_fragment_goes_on_the_last_line_of_its_own_facility() {
+    let text = "4,0,0,-;WARNING: CPU: 0\n14,1,0,-;init: a\n4,2,0,c; PID: 1 at x.c:1\n\
+                14,3,0,c; and b\n30,4,0,c;cron\n";
+    let lines = Log::parse(text.as_bytes()).lines();
+    let lines: Vec<(u32, &str)> = lines
+        .iter()
+        .map(|line| (line.facility, line.text.as_str()))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            (0, "WARNING: CPU: 0 PID: 1 at x.c:1"),
+            (1, "init: a and b"),
+            (3, "cron")
+        ]
+    );
+}
+
 fn split(bytes: &[u8], cuts: &[usize]) -> Log {
     let mut reader = Reader::default();
     let mut rest = bytes;

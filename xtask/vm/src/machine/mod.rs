@@ -17,7 +17,12 @@ use tidelock_host::{
     files::{self, FileError},
     process,
 };
-use tokio::{net::UnixStream, process::Child, time::sleep};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::UnixStream,
+    process::Child,
+    time::{sleep, timeout},
+};
 
 use arguments::{Machine, PORTS};
 use qemu::{Qemu, Version};
@@ -145,11 +150,29 @@ impl Vm {
         }
     }
 
+    /// Gives the guest an order.
+    pub async fn order(&mut self, order: &str) -> Result<(), MachineError> {
+        say(&mut self.control, order).await
+    }
+
     /// Ends the process, and waits for its end.
     pub async fn kill(mut self) {
         // It may be dead already, which is as good.
         let _ = self.child.kill().await;
     }
+}
+
+/// Writes a line to the guest. QEMU takes what fits into the guest's queue; a guest that does
+/// not read would have it wait without end.
+async fn say(control: &mut UnixStream, order: &str) -> Result<(), MachineError> {
+    let line = format!("{order}\n");
+    let written = timeout(qmp::LIMIT, control.write_all(line.as_bytes())).await;
+    written
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .map_err(|source| MachineError::Socket {
+            name: "control",
+            source,
+        })
 }
 
 /// The monitor and the ports of a QEMU that was just started.
@@ -163,7 +186,7 @@ async fn meet(child: &mut Child, dir: &Path) -> Result<(Qmp, [UnixStream; 3]), M
 
 /// When QEMU is dying, what it said on standard error tells more than the broken connection.
 async fn explained(error: MachineError, child: &mut Child, stderr: &Path) -> MachineError {
-    match tokio::time::timeout(DYING, child.wait()).await {
+    match timeout(DYING, child.wait()).await {
         Ok(Ok(status)) => {
             let output = files::read(stderr).unwrap_or_default();
             let output = process::tail(&String::from_utf8_lossy(&output));
@@ -216,4 +239,20 @@ fn script(command: &str, machine: &Machine) -> String {
 /// The file QEMU writes the serial port to.
 pub fn serial_path(logs: &Path) -> PathBuf {
     logs.join("serial.log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_port_that_nobody_reads_is_not_waited_for_without_end() {
+        let (mut ours, _fake_silent_guest) = UnixStream::pair().unwrap();
+        say(&mut ours, "RUN").await.unwrap();
+        let more_than_a_socket_holds = "x".repeat(16 << 20);
+        let began = tokio::time::Instant::now();
+        let error = say(&mut ours, &more_than_a_socket_holds).await.unwrap_err();
+        assert_eq!(began.elapsed().as_secs(), 60);
+        assert_eq!(error.to_string(), "QEMU's socket control: timed out");
+    }
 }

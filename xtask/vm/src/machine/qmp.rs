@@ -10,7 +10,7 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -35,11 +35,17 @@ pub enum QmpError {
     /// It said something that is not QMP.
     #[error("QEMU's monitor said {0:?}, which is not QMP")]
     Garbled(String),
+    /// It was told and did not get done.
+    #[error("QEMU's monitor took more than {limit} s to {0}", limit = LIMIT.as_secs())]
+    Silent(&'static str),
     /// A state could not be saved or restored.
     #[error("QEMU could not {0}")]
     Migration(String),
 }
 
+/// How long QEMU may take over one exchange. The memory is never in it, only the state of the
+/// devices, which takes milliseconds: the rest is for a host that is very busy.
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(2);
 
 /// A connection past its greeting.
@@ -57,12 +63,17 @@ impl Qmp {
             lines: BufReader::new(reader).lines(),
             writer,
         };
-        let greeting = qmp.read().await?;
+        limited("greet", qmp.shake_hands()).await?;
+        Ok(qmp)
+    }
+
+    async fn shake_hands(&mut self) -> Result<(), QmpError> {
+        let greeting = self.read().await?;
         if greeting.get("QMP").is_none() {
             return Err(QmpError::Garbled(greeting.to_string()));
         }
-        qmp.execute("qmp_capabilities", json!({})).await?;
-        Ok(qmp)
+        self.execute("qmp_capabilities", json!({})).await?;
+        Ok(())
     }
 
     async fn read(&mut self) -> Result<Value, QmpError> {
@@ -92,22 +103,30 @@ impl Qmp {
 
     /// Stops the machine and saves all but its memory, which lives in a file already.
     pub async fn save(&mut self, state: &Path, version: Version) -> Result<(), QmpError> {
-        self.execute("stop", json!({})).await?;
-        self.ignore_shared().await?;
-        let uri = channel(state, version, Direction::To);
-        self.execute("migrate", json!({ "uri": uri })).await?;
-        self.migrated("save the state").await
+        let what = "save the state";
+        let saved = async {
+            self.execute("stop", json!({})).await?;
+            self.ignore_shared().await?;
+            let uri = channel(state, version, Direction::To);
+            self.execute("migrate", json!({ "uri": uri })).await?;
+            self.migrated(what).await
+        };
+        limited(what, saved).await
     }
 
     /// Restores all but the memory, and lets the machine run.
     pub async fn restore(&mut self, state: &Path, version: Version) -> Result<(), QmpError> {
-        self.ignore_shared().await?;
-        let uri = channel(state, version, Direction::From);
-        self.execute("migrate-incoming", json!({ "uri": uri }))
-            .await?;
-        self.migrated("restore the state").await?;
-        self.execute("cont", json!({})).await?;
-        Ok(())
+        let what = "restore the state";
+        let restored = async {
+            self.ignore_shared().await?;
+            let uri = channel(state, version, Direction::From);
+            self.execute("migrate-incoming", json!({ "uri": uri }))
+                .await?;
+            self.migrated(what).await?;
+            self.execute("cont", json!({})).await?;
+            Ok(())
+        };
+        limited(what, restored).await
     }
 
     /// Memory in files is where it is: neither saved nor restored.
@@ -133,8 +152,19 @@ impl Qmp {
     }
 }
 
+/// The same work, for no longer than [`LIMIT`]: the connection is of no use after that.
+async fn limited<T>(
+    what: &'static str,
+    work: impl Future<Output = Result<T, QmpError>>,
+) -> Result<T, QmpError> {
+    let done = timeout(LIMIT, work).await;
+    done.unwrap_or(Err(QmpError::Silent(what)))
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     /// A monitor that says `lines`, each after a line it was told, the first at once.
@@ -204,5 +234,39 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert_eq!(error, "QEMU could not restore the state: short file");
+    }
+
+    /// A fake of a QEMU that hangs: its end of the socket stays open, and nothing comes of it.
+    fn fake_silent_monitor() -> (Qmp, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (reader, writer) = ours.into_split();
+        let lines = BufReader::new(reader).lines();
+        (Qmp { lines, writer }, theirs)
+    }
+
+    fn assert_silent<T: std::fmt::Debug>(result: Result<T, QmpError>, since: Instant, what: &str) {
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            format!("QEMU's monitor took more than 60 s to {what}")
+        );
+        assert_eq!(since.elapsed().as_secs(), LIMIT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_monitor_is_not_waited_for_without_end() {
+        let (ours, _fake) = UnixStream::pair().unwrap();
+        let began = Instant::now();
+        assert_silent(Qmp::greet(ours).await, began, "greet");
+
+        let version = Version::parse("version 10.0.2").unwrap();
+        let (mut qmp, _fake) = fake_silent_monitor();
+        let began = Instant::now();
+        let saved = qmp.save(Path::new("/s"), version).await;
+        assert_silent(saved, began, "save the state");
+
+        let (mut qmp, _fake) = fake_silent_monitor();
+        let began = Instant::now();
+        let restored = qmp.restore(Path::new("/s"), version).await;
+        assert_silent(restored, began, "restore the state");
     }
 }

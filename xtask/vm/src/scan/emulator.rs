@@ -11,15 +11,15 @@ const ALWAYS_ZERO: u64 = !0x003f_7fd7;
 const ALWAYS_ONE: u64 = 0x2;
 
 /// Whether the lines after an oops's headline have the bug's signature.
-pub(super) fn is_known_bug(lines: &[String]) -> bool {
+pub(super) fn is_known_bug<L: AsRef<str>>(lines: &[L]) -> bool {
     let near = &lines[..lines.len().min(REACH)];
     let has_impossible_flags = near
         .iter()
-        .filter_map(|line| flags(line))
+        .filter_map(|line| flags(line.as_ref()))
         .any(|flags| flags & ALWAYS_ZERO != 0 || flags & ALWAYS_ONE == 0);
     let is_behind_cmpxchg16b = near
         .iter()
-        .filter_map(|line| line.trim().strip_prefix("Code: "))
+        .filter_map(|line| line.as_ref().trim().strip_prefix("Code: "))
         .filter_map(before_pointer)
         .any(|bytes| ends_with_cmpxchg16b(&bytes));
     has_impossible_flags && is_behind_cmpxchg16b

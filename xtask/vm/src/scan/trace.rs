@@ -9,8 +9,8 @@ const MOST: usize = 64;
 /// A trace, and how many lines it took.
 #[derive(Default)]
 pub(super) struct Trace {
-    /// `RIP: func+0x1/0x2 [mod]` where it faulted and then its callers, without those that the
-    /// unwinder marked as guesses (`?`).
+    /// `RIP: func+0x1/0x2 [mod]` where it faulted or was interrupted and then its callers, without
+    /// those that the unwinder marked as guesses (`?`).
     pub(super) frames: Vec<String>,
     /// Up to its end; 0 when there is no trace.
     pub(super) lines: usize,
@@ -18,23 +18,24 @@ pub(super) struct Trace {
 
 /// The trace in the lines after a headline; none from where `is_other` says that another report
 /// begins.
-pub(super) fn after(lines: &[String], is_other: impl Fn(&str) -> bool) -> Trace {
+pub(super) fn after<L: AsRef<str>>(lines: &[L], is_other: impl Fn(&str) -> bool) -> Trace {
     let mut frames = Vec::new();
     let start = lines.iter().take(REACH).position(|line| {
-        let text = line.trim();
+        let text = line.as_ref().trim();
         if let Some(place) = instruction_pointer(text) {
             frames.push(format!("RIP: {place}"));
         }
         is_start(text) || is_other(text) || text.starts_with("---[ end ")
     });
-    let Some(start) = start.filter(|at| is_start(lines[*at].trim())) else {
+    let Some(start) = start.filter(|at| is_start(lines[*at].as_ref().trim())) else {
         return Trace { frames, lines: 0 };
     };
     let mut end = start + 1;
     for line in &lines[end..] {
-        match step(line.trim()) {
+        match step(line.as_ref().trim()) {
             Step::Frame(frame) if frames.len() < MOST => frames.push(frame.to_owned()),
-            Step::Frame(_) | Step::Ignore => {}
+            Step::Interrupted(place) if frames.len() < MOST => frames.push(format!("RIP: {place}")),
+            Step::Frame(_) | Step::Interrupted(_) | Step::Ignore => {}
             Step::End => break,
         }
         end += 1;
@@ -42,12 +43,15 @@ pub(super) fn after(lines: &[String], is_other: impl Fn(&str) -> bool) -> Trace 
     Trace { frames, lines: end }
 }
 
-fn is_start(text: &str) -> bool {
+/// Whether a trace begins behind this line.
+pub(super) fn is_start(text: &str) -> bool {
     text.eq_ignore_ascii_case("call trace:")
 }
 
 enum Step<'a> {
     Frame(&'a str),
+    /// Where a processor was when an interrupt came: its callers follow.
+    Interrupted(&'a str),
     Ignore,
     End,
 }
@@ -60,8 +64,13 @@ fn step(text: &str) -> Step<'_> {
     if text.starts_with('<') && text.ends_with('>') {
         return Step::Ignore;
     }
+    if let Some(place) = instruction_pointer(text) {
+        return Step::Interrupted(place);
+    }
     match text.strip_prefix("? ") {
-        Some(guess) if is_frame(guess) => Step::Ignore,
+        Some(_) => Step::Ignore,
+        // Code without a symbol: of a module's section that is gone, or never was.
+        None if text.starts_with("0x") => Step::Ignore,
         _ if is_frame(text) => Step::Frame(text),
         // Registers of an interrupted context, within the trace.
         _ if [
@@ -105,7 +114,7 @@ pub(crate) fn parse(text: &str) -> Option<Frame<'_>> {
     let module = rest
         .trim()
         .strip_prefix('[')
-        .and_then(|rest| rest.split([' ', ']']).next())
+        .and_then(|rest| rest.split([' ', '(', ']']).next())
         .unwrap_or("");
     Some(Frame {
         symbol,
