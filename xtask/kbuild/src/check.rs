@@ -10,7 +10,7 @@ use crate::{
     code::{CodeFacts, Frame},
     ko::{KoError, KoFile},
     modinfo::ModInfo,
-    relocation,
+    relocation, returns,
     symvers::Symvers,
 };
 
@@ -70,6 +70,8 @@ pub enum FindingKind {
     FrameTooLarge,
     /// A section can be both written and run.
     WritableCode,
+    /// The kernel cannot patch a return for the processor it runs on.
+    UnlistedReturn,
     /// `.modinfo` lacks a field or has another value than it must.
     BadModinfo,
 }
@@ -87,6 +89,7 @@ impl FindingKind {
             Self::VectorRegister => "vector-register",
             Self::FrameTooLarge => "frame-too-large",
             Self::WritableCode => "writable-code",
+            Self::UnlistedReturn => "unlisted-return",
             Self::BadModinfo => "bad-modinfo",
         }
     }
@@ -154,6 +157,7 @@ pub fn check(
     findings.extend(needs.breaks(kernel.symvers).into_iter().map(symbol));
     findings.extend(relocations(&ko)?);
     findings.extend(sections(&ko)?);
+    findings.extend(returns::unlisted(&ko)?);
     findings.extend(code.vectors.iter().map(|found| Finding {
         kind: FindingKind::VectorRegister,
         subject: found.function.clone(),

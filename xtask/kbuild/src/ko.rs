@@ -83,6 +83,8 @@ pub struct LoadedRelocation<'data> {
     pub section: &'data str,
     /// Where in the section.
     pub offset: u64,
+    /// The name of what it refers to; empty when that has none.
+    pub symbol: &'data str,
     /// `ELF64_R_TYPE`; `None` in a section without addends, which x86-64 does not load.
     pub kind: Option<u32>,
 }
@@ -206,6 +208,11 @@ impl<'data> KoFile<'data> {
     /// When a table of relocations is damaged.
     pub fn relocations(&self) -> Result<Vec<LoadedRelocation<'data>>, KoError> {
         let table = self.elf.elf_section_table();
+        let symbols = self.elf.elf_symbol_table();
+        let symbol = |index: u32| -> Result<&'data str, KoError> {
+            let symbol = symbols.symbol(object::SymbolIndex(index as usize))?;
+            text(symbols.symbol_name(LE, symbol)?)
+        };
         let mut relocations = Vec::new();
         for section in table.iter() {
             let kind = section.sh_type(LE);
@@ -218,16 +225,20 @@ impl<'data> KoFile<'data> {
             }
             let name = text(table.section_name(LE, target)?)?;
             if let Some((entries, _)) = section.rela(LE, self.elf.data())? {
-                relocations.extend(entries.iter().map(|entry| LoadedRelocation {
-                    section: name,
-                    offset: entry.r_offset.get(LE),
-                    kind: Some(entry.r_type(LE, false)),
-                }));
+                for entry in entries {
+                    relocations.push(LoadedRelocation {
+                        section: name,
+                        offset: entry.r_offset.get(LE),
+                        symbol: symbol(entry.r_sym(LE, false))?,
+                        kind: Some(entry.r_type(LE, false)),
+                    });
+                }
             }
             if let Some((entries, _)) = section.rel(LE, self.elf.data())? {
                 relocations.extend(entries.iter().map(|entry| LoadedRelocation {
                     section: name,
                     offset: entry.r_offset.get(LE),
+                    symbol: "",
                     kind: None,
                 }));
             }

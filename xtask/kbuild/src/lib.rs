@@ -26,6 +26,7 @@ mod modinfo;
 mod packages;
 mod probe;
 mod relocation;
+mod returns;
 mod root;
 mod sandbox;
 mod sources;
