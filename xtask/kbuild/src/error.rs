@@ -64,6 +64,14 @@ pub enum KbuildError {
         /// The log of the stage.
         log: PathBuf,
     },
+    /// The build failed, and nothing in its log says that the code is why.
+    #[error("build-failed: {what}, and the log does not say why; the whole log: {}", log.display())]
+    Unexplained {
+        /// How it ended.
+        what: String,
+        /// The log of the stage.
+        log: PathBuf,
+    },
     /// The module's sources cannot be what they should be.
     #[error("malformed-sources: {what}")]
     Sources {
@@ -92,6 +100,7 @@ impl KbuildError {
             Self::Incomplete { .. } => "incomplete-packages",
             Self::Sandbox { .. } => "no-sandbox",
             Self::Toolchain { .. } => "broken-toolchain",
+            Self::Unexplained { .. } => "build-failed",
             Self::Sources { .. } => "malformed-sources",
             Self::Build { failure, .. } => failure.verdict(),
         }
