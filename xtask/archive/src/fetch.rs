@@ -157,10 +157,11 @@ impl Fetcher {
                     command: "cargo xtask matrix, once without --offline".into(),
                 });
             }
-            None => (
-                self.download(file, kind, progress).await?,
-                Arrival::Downloaded,
-            ),
+            None => {
+                progress.downloading(file);
+                let path = self.download(file, kind, progress).await?;
+                (path, Arrival::Downloaded)
+            }
         };
         progress.arrived(file, how);
         Ok(path)

@@ -243,6 +243,7 @@ struct Recorder(Mutex<Record>);
 struct Record {
     expected: (usize, u64),
     bytes: i64,
+    begun: usize,
     downloaded: usize,
     cached: usize,
 }
@@ -253,6 +254,9 @@ impl Progress for Recorder {
     }
     fn advance(&self, bytes: i64) {
         self.0.lock().unwrap().bytes += bytes;
+    }
+    fn downloading(&self, _: &FileRef) {
+        self.0.lock().unwrap().begun += 1;
     }
     fn arrived(&self, _: &FileRef, how: Arrival) {
         let mut record = self.0.lock().unwrap();
@@ -295,6 +299,7 @@ async fn many_files_come_in_order_and_all_failures_are_told() {
             (record.bytes, record.downloaded, record.cached),
             (21_000, 19, 1)
         );
+        assert_eq!(record.begun, 19);
     }
     let mut wanted = Vec::new();
     for n in 30..33_usize {
