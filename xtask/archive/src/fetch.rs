@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Files of archives: from the store, or fetched, verified and put there.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use tidelock_host::files;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
+    address::Address,
     fetch_error::{FetchError, FetchErrors, Kind},
     file::FileRef,
     http::{Client, Retry},
     mirror::Mirrors,
     part::{Locked, Part},
     progress::{Arrival, NoProgress, Progress},
+    release::ReleaseError,
     store::Store,
+    suite::ArchiveError,
 };
 
 /// Downloads at the same time: enough to hide latency, few enough for one mirror.
@@ -154,10 +157,11 @@ impl Fetcher {
                     command: "cargo xtask matrix, once without --offline".into(),
                 });
             }
-            None => (
-                self.download(file, kind, progress).await?,
-                Arrival::Downloaded,
-            ),
+            None => {
+                progress.downloading(file);
+                let path = self.download(file, kind, progress).await?;
+                (path, Arrival::Downloaded)
+            }
         };
         progress.arrived(file, how);
         Ok(path)
@@ -176,66 +180,86 @@ impl Fetcher {
             Locked::Done(path) => return Ok(path),
             Locked::Ours(part) => part,
         };
-        let mut first = None;
+        let mut worst: Option<FetchError> = None;
         for base in bases {
-            let url = address(base, &file.path);
+            let address = Address::new(base, &file.path);
             match inner
                 .client
-                .download(&url, file, kind, &mut part, progress)
+                .download(&address, file, kind, &mut part, progress)
                 .await
             {
                 Ok(()) => return Ok(part.finish()?),
                 Err(error @ FetchError::File(_)) => return Err(error),
-                // The other mirrors may still have it; the first one's word is the report.
-                Err(error) => drop(first.get_or_insert(error)),
+                // The other mirrors may still have it.
+                Err(error) => worst = Some(worse(worst, error)),
             }
         }
-        Err(first.unwrap_or_else(|| no_mirror(&file.archive)))
+        Err(worst.unwrap_or_else(|| no_mirror(&file.archive)))
     }
 
-    /// Gets a document that nothing pins, such as a signed release: its signature must.
+    /// Gets a document that nothing pins, such as a signed release, and what `accept` makes of it.
     ///
-    /// The last one seen of each address is kept for offline use.
-    pub async fn document(&self, archive: &str, path: &str) -> Result<Vec<u8>, FetchError> {
+    /// The first mirror with an acceptable one is taken: what stands between us and a mirror may
+    /// answer in its place. The last one accepted is kept for offline use.
+    pub async fn document<T>(
+        &self,
+        archive: &str,
+        path: &str,
+        accept: impl Fn(&[u8]) -> Result<T, ReleaseError>,
+    ) -> Result<T, ArchiveError> {
         let inner = &*self.inner;
         let kept = inner.store.document(archive, path);
         if inner.mode == Mode::Offline {
-            return files::read(&kept).map_err(|_| FetchError::Offline {
+            let bytes = files::read(&kept).map_err(|_| FetchError::Offline {
                 what: format!("{path} of {archive}"),
                 command: "cargo xtask kernels discover, once without --offline".into(),
-            });
+            })?;
+            return Ok(accept(&bytes)?);
         }
-        let mut first = None;
+        let (mut refused, mut worst) = (None, None);
         for base in self.bases(archive)? {
-            match inner
-                .client
-                .document(&address(base, path), DOCUMENT_LIMIT)
-                .await
-            {
-                Ok(bytes) => {
-                    files::write_atomic(&kept, &bytes)?;
-                    return Ok(bytes);
-                }
-                Err(error) => drop(first.get_or_insert(error)),
+            let address = Address::new(base, path);
+            match inner.client.document(&address, DOCUMENT_LIMIT).await {
+                Ok(bytes) => match accept(&bytes) {
+                    Ok(accepted) => {
+                        files::write_atomic(&kept, &bytes).map_err(FetchError::from)?;
+                        return Ok(accepted);
+                    }
+                    Err(error) => drop(refused.get_or_insert(error)),
+                },
+                Err(error) => worst = Some(worse(worst, error)),
             }
         }
-        Err(first.unwrap_or_else(|| no_mirror(archive)))
+        match refused {
+            Some(error) => Err(error.into()),
+            None => Err(worst.unwrap_or_else(|| no_mirror(archive)).into()),
+        }
     }
 
     /// Asks the archive whether it still serves a file, without downloading it.
+    ///
+    /// It has vanished when every mirror says so, and is of another size when no mirror serves
+    /// it as promised and one serves something else.
+    ///
+    /// # Errors
+    /// When a mirror cannot be asked, and the others do not have the file.
     pub async fn presence(&self, file: &FileRef) -> Result<Presence, FetchError> {
         let _permit = self.inner.permits.acquire().await;
-        let mut worst = Err(no_mirror(&file.archive));
+        let (mut other, mut failed) = (None, None);
         for base in self.bases(&file.archive)? {
-            let answer = self.inner.client.size(&address(base, &file.path)).await;
-            worst = match answer {
-                Ok(Some(size)) if size != file.size => Ok(Presence::OtherSize(size)),
+            let address = Address::new(base, &file.path);
+            match self.inner.client.size(&address).await {
+                Ok(Some(size)) if size != file.size => drop(other.get_or_insert(size)),
                 Ok(_) => return Ok(Presence::Served),
-                Err(FetchError::Vanished { .. }) => Ok(Presence::Vanished),
-                Err(error) => Err(error),
-            };
+                Err(FetchError::Vanished { .. }) => {}
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
         }
-        worst
+        match (other, failed) {
+            (Some(size), _) => Ok(Presence::OtherSize(size)),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(Presence::Vanished),
+        }
     }
 
     fn bases(&self, archive: &str) -> Result<&[String], FetchError> {
@@ -262,34 +286,15 @@ impl std::fmt::Debug for Fetcher {
     }
 }
 
+fn worse(known: Option<FetchError>, error: FetchError) -> FetchError {
+    match known {
+        Some(known) => known.worse(error),
+        None => error,
+    }
+}
+
 fn no_mirror(archive: &str) -> FetchError {
     FetchError::NoMirror {
         archive: archive.into(),
-    }
-}
-
-/// The address of a path: versions of packages have characters that an address cannot.
-fn address(base: &str, path: &str) -> String {
-    let mut url = format!("{base}/");
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~+:".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            let _ = write!(url, "%{byte:02X}");
-        }
-    }
-    url
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_escaped() {
-        assert_eq!(
-            address("http://127.0.0.1/debian", "pool/a_1.0+deb~1_all deb%?#.deb"),
-            "http://127.0.0.1/debian/pool/a_1.0+deb~1_all%20deb%25%3F%23.deb"
-        );
     }
 }

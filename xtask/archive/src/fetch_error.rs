@@ -6,6 +6,8 @@ use std::fmt;
 use tidelock_host::files::FileError;
 use tidelock_model::Sha256;
 
+use crate::address::Address;
+
 /// What a file is, for the verdict when it is not what was promised.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -29,41 +31,41 @@ impl Kind {
 pub enum FetchError {
     /// It is not at its address any more.
     #[error(
-        "{url} has vanished from the archive (HTTP {status}). What is locked but gone is shown by `cargo xtask kernels diff`; `cargo xtask kernels lock` takes what the archive offers now"
+        "{address} has vanished from the archive (HTTP {status}). What is locked but gone is shown by `cargo xtask kernels diff`; `cargo xtask kernels lock` takes what the archive offers now"
     )]
     Vanished {
-        /// The address.
-        url: String,
+        /// Where it was asked for.
+        address: Address,
         /// 404 or 410.
         status: u16,
     },
     /// It came whole, and is not what was promised.
-    #[error("{url}: the {} is not what was promised: expected {expected}, got {got}. Try another mirror with --debian-mirror; if that one agrees, the archive changed: `cargo xtask kernels lock`", kind.as_str())]
+    #[error("{address}: the {} is not what was promised: expected {expected}, got {got}. Try another mirror with --debian-mirror; if that one agrees, the archive changed: `cargo xtask kernels lock`", kind.as_str())]
     Tampered {
         /// What the file is.
         kind: Kind,
-        /// The address.
-        url: String,
+        /// Where it was asked for.
+        address: Address,
         /// The promised digest or size.
         expected: String,
         /// What came.
         got: String,
     },
     /// It never came whole, however often it was tried.
-    #[error("{url}: gave up after {attempts} attempts: {reason}")]
+    #[error("{address}: gave up after {attempts} attempts: {reason}")]
     Transfer {
-        /// The address.
-        url: String,
+        /// Where it was asked for.
+        address: Address,
         /// How often it was tried.
         attempts: u32,
         /// What went wrong the last time.
         reason: String,
     },
     /// The server does not give it out.
-    #[error("{url}: refused with HTTP {status}")]
+    #[error("{address}: refused with HTTP {status}")]
     Refused {
-        /// The address.
-        url: String,
+        /// Where it was asked for.
+        address: Address,
         /// The server's answer.
         status: u16,
     },
@@ -87,8 +89,14 @@ pub enum FetchError {
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),
     /// The cache cannot be read or written.
-    #[error(transparent)]
-    File(#[from] FileError),
+    #[error("{0}")]
+    File(FileError),
+}
+
+impl From<FileError> for FetchError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
 }
 
 impl FetchError {
@@ -112,19 +120,39 @@ impl FetchError {
         }
     }
 
-    pub(crate) fn wrong_digest(kind: Kind, url: &str, expected: &Sha256, got: &Sha256) -> Self {
+    /// The worse of what two mirrors of the same archive said. That a file has vanished is known
+    /// only when nobody says otherwise; of one that is not what was promised, everybody should.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        let rank = |error: &Self| match error {
+            Self::Tampered { .. } => 0,
+            Self::Vanished { .. } => 2,
+            _ => 1,
+        };
+        if rank(&other) < rank(&self) {
+            other
+        } else {
+            self
+        }
+    }
+
+    pub(crate) fn wrong_digest(
+        kind: Kind,
+        address: &Address,
+        expected: &Sha256,
+        got: &Sha256,
+    ) -> Self {
         Self::Tampered {
             kind,
-            url: url.into(),
+            address: address.clone(),
             expected: format!("SHA-256 {expected}"),
             got: got.to_string(),
         }
     }
 
-    pub(crate) fn wrong_size(kind: Kind, url: &str, expected: u64, got: u64) -> Self {
+    pub(crate) fn wrong_size(kind: Kind, address: &Address, expected: u64, got: u64) -> Self {
         Self::Tampered {
             kind,
-            url: url.into(),
+            address: address.clone(),
             expected: format!("{expected} bytes"),
             got: format!("{got} or more"),
         }
@@ -136,24 +164,119 @@ impl FetchError {
 pub struct FetchErrors(pub Vec<FetchError>);
 
 impl FetchErrors {
-    /// The verdict of the first.
+    /// The verdict of the worst.
     pub fn verdict(&self) -> &'static str {
-        self.0
+        self.worst_first()
             .first()
-            .map_or("transfer-failed", FetchError::verdict)
+            .map_or("transfer-failed", |error| error.verdict())
+    }
+
+    /// First what is not what was promised, for somebody may be at work there; then what is gone,
+    /// for no patience brings it back.
+    fn worst_first(&self) -> Vec<&FetchError> {
+        let mut errors: Vec<_> = self.0.iter().collect();
+        errors.sort_by_key(|error| match error {
+            FetchError::Tampered { .. } => 0,
+            FetchError::Vanished { .. } => 1,
+            _ => 2,
+        });
+        errors
     }
 }
 
+/// Each with its verdict, the worst first.
 impl fmt::Display for FetchErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
+        for (index, error) in self.worst_first().into_iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{error}")?;
+            write!(f, "{}: {error}", error.verdict())?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for FetchErrors {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn each() -> Vec<FetchError> {
+        let address = Address::new("http://127.0.0.1:9/debian", "pool/a.deb");
+        let tampered = |kind| FetchError::wrong_size(kind, &address, 1, 2);
+        vec![
+            FetchError::Vanished {
+                address: address.clone(),
+                status: 404,
+            },
+            tampered(Kind::Package),
+            tampered(Kind::Index),
+            FetchError::Transfer {
+                address: address.clone(),
+                attempts: 6,
+                reason: "HTTP 503".into(),
+            },
+            FetchError::Refused {
+                address,
+                status: 403,
+            },
+            FetchError::Offline {
+                what: "pool/a.deb of debian".into(),
+                command: "cargo xtask matrix".into(),
+            },
+            FetchError::NoMirror {
+                archive: "debian".into(),
+            },
+            FetchError::Client("no certificates".into()),
+            FetchError::File(FileError {
+                action: "read",
+                path: "/store/a".into(),
+                source: std::io::ErrorKind::NotFound.into(),
+            }),
+        ]
+    }
+
+    #[test]
+    fn the_first_word_is_the_verdict_and_no_mirror_is_named() {
+        let mut seen = std::collections::BTreeSet::new();
+        for error in each() {
+            let verdict = error.verdict();
+            assert!(seen.insert(verdict), "{verdict} twice");
+            let text = FetchErrors(vec![error]).to_string();
+            assert!(text.starts_with(&format!("{verdict}: ")), "{text}");
+            assert!(!text.contains("127.0.0.1"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_what_was_promised_outranks_what_is_gone_and_that_the_rest() {
+        let mut errors = FetchErrors(each());
+        assert_eq!(errors.verdict(), "tampered-package");
+        errors.0.reverse();
+        assert_eq!(errors.verdict(), "tampered-index");
+        errors
+            .0
+            .retain(|e| !matches!(e, FetchError::Tampered { .. }));
+        assert_eq!(errors.verdict(), "vanished-file");
+        let text = errors.to_string();
+        assert_eq!(text.lines().count(), 7, "{text}");
+        assert!(text.starts_with("vanished-file: pool/a.deb"), "{text}");
+    }
+
+    #[test]
+    fn vanished_is_what_all_mirrors_say() {
+        let get = |verdict| each().into_iter().find(|e| e.verdict() == verdict).unwrap();
+        for (one, other, worse) in [
+            ("vanished-file", "vanished-file", "vanished-file"),
+            ("vanished-file", "transfer-failed", "transfer-failed"),
+            ("transfer-failed", "vanished-file", "transfer-failed"),
+            ("refused-download", "transfer-failed", "refused-download"),
+            ("transfer-failed", "tampered-package", "tampered-package"),
+            ("tampered-package", "vanished-file", "tampered-package"),
+        ] {
+            assert_eq!(get(one).worse(get(other)).verdict(), worse, "{one} {other}");
+        }
+    }
+}

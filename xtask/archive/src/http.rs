@@ -11,6 +11,7 @@ use reqwest::{
 use tidelock_host::files::FileError;
 
 use crate::{
+    address::Address,
     fetch_error::{FetchError, Kind},
     file::FileRef,
     part::Part,
@@ -85,11 +86,11 @@ impl Client {
         Ok(Self { http, retry })
     }
 
-    /// Fills `part` from `url` and compares size and digest; the part stays for the next time
+    /// Fills `part` from `address` and compares size and digest; the part stays for the next time
     /// when the transfer breaks, and is emptied when its content is wrong.
     pub(crate) async fn download(
         &self,
-        url: &str,
+        address: &Address,
         file: &FileRef,
         kind: Kind,
         part: &mut Part<'_>,
@@ -98,10 +99,10 @@ impl Client {
         let mut told = Told { progress, bytes: 0 };
         let mut failed = 0;
         let result = loop {
-            let Err(failure) = self.attempt(url, file, kind, part, &mut told).await else {
+            let Err(failure) = self.attempt(address, file, kind, part, &mut told).await else {
                 break Ok(());
             };
-            if let Err(error) = self.pause(&mut failed, failure, url, progress).await {
+            if let Err(error) = self.pause(&mut failed, failure, address, progress).await {
                 break Err(error);
             }
         };
@@ -113,7 +114,7 @@ impl Client {
 
     async fn attempt(
         &self,
-        url: &str,
+        address: &Address,
         file: &FileRef,
         kind: Kind,
         part: &mut Part<'_>,
@@ -121,19 +122,27 @@ impl Client {
     ) -> Result<(), Failure> {
         let mut resumed = part.resume()?;
         if resumed < file.size {
-            let response = self.get_from(url, resumed).await?;
+            let mut response = self.get_from(address, resumed).await?;
             if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
                 // What we have is no prefix of what there is.
                 part.restart()?;
             }
-            let mut response = classify(url, response)?;
-            if response.status() != StatusCode::PARTIAL_CONTENT || !continues(&response, resumed) {
+            if is_another_part(&response, resumed) {
+                part.restart()?;
+                resumed = 0;
+                response = self.get_from(address, 0).await?;
+                if is_another_part(&response, 0) {
+                    return Err(Failure::Passing("it answered with another part".into()));
+                }
+            }
+            let mut response = classify(address, response)?;
+            if response.status() != StatusCode::PARTIAL_CONTENT {
                 part.restart()?;
                 resumed = 0;
             }
             let announced = response.content_length().map(|length| resumed + length);
             if let Some(size) = announced.filter(|size| *size != file.size) {
-                return Err(FetchError::wrong_size(kind, url, file.size, size).into());
+                return Err(FetchError::wrong_size(kind, address, file.size, size).into());
             }
             told.set(part.length());
             while let Some(chunk) = response.chunk().await.map_err(passing)? {
@@ -142,7 +151,7 @@ impl Client {
                 if part.length() > file.size {
                     let length = part.length();
                     part.restart()?;
-                    return Err(FetchError::wrong_size(kind, url, file.size, length).into());
+                    return Err(FetchError::wrong_size(kind, address, file.size, length).into());
                 }
             }
         }
@@ -160,11 +169,11 @@ impl Client {
             // The fault may be in what an earlier run left behind.
             return Err(Failure::Passing("what was resumed did not fit".into()));
         }
-        Err(FetchError::wrong_digest(kind, url, &file.sha256, &digest).into())
+        Err(FetchError::wrong_digest(kind, address, &file.sha256, &digest).into())
     }
 
-    async fn get_from(&self, url: &str, offset: u64) -> Result<Response, Failure> {
-        let mut request = self.http.get(url);
+    async fn get_from(&self, address: &Address, offset: u64) -> Result<Response, Failure> {
+        let mut request = self.http.get(address.url());
         if offset > 0 {
             request = request.header(RANGE, format!("bytes={offset}-"));
         }
@@ -172,43 +181,53 @@ impl Client {
     }
 
     /// Gets a whole small document.
-    pub(crate) async fn document(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
+    pub(crate) async fn document(
+        &self,
+        address: &Address,
+        limit: u64,
+    ) -> Result<Vec<u8>, FetchError> {
         let mut failed = 0;
         loop {
-            match self.document_once(url, limit).await {
+            match self.document_once(address, limit).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(failure) => self.pause(&mut failed, failure, url, &NoProgress).await?,
+                Err(failure) => {
+                    self.pause(&mut failed, failure, address, &NoProgress)
+                        .await?;
+                }
             }
         }
     }
 
-    async fn document_once(&self, url: &str, limit: u64) -> Result<Vec<u8>, Failure> {
-        let mut response = classify(url, self.get_from(url, 0).await?)?;
+    async fn document_once(&self, address: &Address, limit: u64) -> Result<Vec<u8>, Failure> {
+        let mut response = classify(address, self.get_from(address, 0).await?)?;
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(passing)? {
             bytes.extend_from_slice(&chunk);
             if bytes.len() as u64 > limit {
                 let got = bytes.len() as u64;
-                return Err(FetchError::wrong_size(Kind::Index, url, limit, got).into());
+                return Err(FetchError::wrong_size(Kind::Index, address, limit, got).into());
             }
         }
         Ok(bytes)
     }
 
     /// The size of a file as the server announces it.
-    pub(crate) async fn size(&self, url: &str) -> Result<Option<u64>, FetchError> {
+    pub(crate) async fn size(&self, address: &Address) -> Result<Option<u64>, FetchError> {
         let mut failed = 0;
         loop {
-            match self.size_once(url).await {
+            match self.size_once(address).await {
                 Ok(size) => return Ok(size),
-                Err(failure) => self.pause(&mut failed, failure, url, &NoProgress).await?,
+                Err(failure) => {
+                    self.pause(&mut failed, failure, address, &NoProgress)
+                        .await?;
+                }
             }
         }
     }
 
-    async fn size_once(&self, url: &str) -> Result<Option<u64>, Failure> {
-        let request = self.http.request(Method::HEAD, url);
-        let response = classify(url, request.send().await.map_err(passing)?)?;
+    async fn size_once(&self, address: &Address) -> Result<Option<u64>, Failure> {
+        let request = self.http.request(Method::HEAD, address.url());
+        let response = classify(address, request.send().await.map_err(passing)?)?;
         let length = response.headers().get(CONTENT_LENGTH);
         Ok(length.and_then(|length| length.to_str().ok()?.parse().ok()))
     }
@@ -218,7 +237,7 @@ impl Client {
         &self,
         failed: &mut u32,
         failure: Failure,
-        url: &str,
+        address: &Address,
         progress: &dyn Progress,
     ) -> Result<(), FetchError> {
         *failed += 1;
@@ -228,12 +247,12 @@ impl Client {
         };
         if *failed >= self.retry.attempts {
             return Err(FetchError::Transfer {
-                url: url.into(),
+                address: address.clone(),
                 attempts: *failed,
                 reason,
             });
         }
-        progress.retrying(url, &reason);
+        progress.retrying(&address.url(), &reason);
         tokio::time::sleep(self.retry.pause_after(*failed, fastrand::f64())).await;
         Ok(())
     }
@@ -255,37 +274,38 @@ impl Told<'_> {
     }
 }
 
-fn classify(url: &str, response: Response) -> Result<Response, Failure> {
+fn classify(address: &Address, response: Response) -> Result<Response, Failure> {
     let status = response.status();
     let error = |error: FetchError| Err(Failure::Final(error));
     match status.as_u16() {
         _ if status.is_success() => Ok(response),
         code @ (404 | 410) => error(FetchError::Vanished {
-            url: url.into(),
+            address: address.clone(),
             status: code,
         }),
         408 | 416 | 425 | 429 | 500 | 502 | 503 | 504 => {
             Err(Failure::Passing(format!("HTTP {status}")))
         }
         code => error(FetchError::Refused {
-            url: url.into(),
+            address: address.clone(),
             status: code,
         }),
     }
 }
 
-/// Whether the answer begins where our part ends.
-fn continues(response: &Response, offset: u64) -> bool {
+/// Whether the answer is a part that does not begin where ours ends: a cache between us and the
+/// mirror may hold the wrong one, which says nothing of the file.
+fn is_another_part(response: &Response, offset: u64) -> bool {
     let range = response.headers().get(CONTENT_RANGE);
-    range
-        .and_then(|range| range.to_str().ok())
-        .is_some_and(|range| range.starts_with(&format!("bytes {offset}-")))
+    let range = range.and_then(|range| range.to_str().ok());
+    let begins = range.is_some_and(|range| range.starts_with(&format!("bytes {offset}-")));
+    response.status() == StatusCode::PARTIAL_CONTENT && !begins
 }
 
 /// Connections break, name servers stumble: each error of the transport may pass, except the
 /// ones that say that our own request makes no sense.
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn passing(error: reqwest::Error) -> Failure {
+    let error = error.without_url();
     if error.is_builder() || error.is_redirect() {
         return Failure::Final(FetchError::Client(chain(&error)));
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Debian archives: signed chain, indexes, packages, and the content-addressed store.
 
+mod address;
 pub mod deb;
 pub mod deb822;
 mod fetch;
@@ -18,6 +19,7 @@ mod suite;
 mod unpack;
 pub mod version;
 
+pub use address::Address;
 pub use fetch::{Fetcher, Mode, Presence};
 pub use fetch_error::{FetchError, FetchErrors, Kind};
 pub use file::FileRef;

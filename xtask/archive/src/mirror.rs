@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Where archives are served: apt's own configuration, or what the user says.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
-use tidelock_host::process::{self, ProcessError};
+use tidelock_host::{
+    files::{self, FileError},
+    process::{self, ProcessError},
+};
 
 /// The main archive's name.
 pub const DEBIAN: &str = "debian";
@@ -16,6 +19,9 @@ pub enum MirrorError {
     /// apt could not be asked.
     #[error("cannot ask apt for its mirrors ({0}); name one with --debian-mirror URL")]
     Apt(#[from] ProcessError),
+    /// A list of mirrors that apt is configured with cannot be read.
+    #[error("apt's list of mirrors: {0}; name one with --debian-mirror URL")]
+    List(#[from] FileError),
     /// apt has no Debian archive.
     #[error(
         "apt's configuration names no Debian archive over http or https; name one with --debian-mirror URL"
@@ -84,19 +90,19 @@ impl Mirrors {
             else {
                 continue;
             };
-            let last = url
-                .trim_end_matches('/')
-                .rsplit('/')
-                .next()
-                .unwrap_or_default();
-            // The origin is known once the lists were fetched; the path tells before that.
-            let debian = origin.starts_with("Debian") || last == DEBIAN || last == DEBIAN_SECURITY;
-            let http = url.starts_with("http://") || url.starts_with("https://");
-            if !debian || !http {
+            let security = suite.ends_with("-security") || suite.ends_with("/updates");
+            let archive = if security { DEBIAN_SECURITY } else { DEBIAN };
+            // Others' lists are none of our business, be they readable or not.
+            if !origin.is_empty() && !is_debian(origin) {
                 continue;
             }
-            let security = suite.ends_with("-security") || suite.ends_with("/updates");
-            mirrors.add(if security { DEBIAN_SECURITY } else { DEBIAN }, url)?;
+            for url in expand(url)? {
+                let http = url.starts_with("http://") || url.starts_with("https://");
+                // The origin is known once the lists were fetched; the path tells before that.
+                if http && (is_debian(origin) || ends_as_debian(&url)) {
+                    mirrors.add(archive, &url)?;
+                }
+            }
         }
         if mirrors.bases(DEBIAN).is_empty() {
             return Err(MirrorError::NoDebian);
@@ -146,9 +152,66 @@ impl Mirrors {
     }
 }
 
+fn is_debian(origin: &str) -> bool {
+    origin == "Debian" || origin.starts_with("Debian ")
+}
+
+fn ends_as_debian(url: &str) -> bool {
+    let last = url.trim_end_matches('/').rsplit('/').next();
+    last.is_some_and(|last| [DEBIAN, DEBIAN_SECURITY].contains(&last))
+}
+
+/// The addresses behind one of apt's: those of its list where it is `mirror+file:`
+/// (apt-transport-mirror(1)), by their priority, else itself.
+fn expand(url: &str) -> Result<Vec<String>, MirrorError> {
+    let Some(path) = url.strip_prefix("mirror+file:") else {
+        return Ok(vec![url.into()]);
+    };
+    let path = format!("/{}", path.trim_start_matches('/').trim_end_matches('/'));
+    let text = files::read_text(Path::new(&path))?;
+    let mut listed = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let Some(url) = words.next() else { continue };
+        let priority = words.find_map(|word| word.strip_prefix("priority:")?.parse::<u32>().ok());
+        listed.push((priority.unwrap_or(u32::MAX), url.to_owned()));
+    }
+    listed.sort_by_key(|(priority, _)| *priority);
+    Ok(listed.into_iter().map(|(_, url)| url).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_of_mirrors_is_read_by_its_priorities() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("debian.list");
+        let text = "# ours\nhttp://127.0.0.3/debian/\n\n\
+            http://127.0.0.2/debian\tpriority:2 arch:amd64\n\
+            https://127.0.0.1/debian/\tarch:amd64 priority:1\nftp://127.0.0.4/debian\n";
+        files::write_atomic(&list, text.as_bytes()).unwrap();
+        for (origin, slashes) in [("", ""), ("Debian", "//"), ("", "//")] {
+            let line = format!("{origin}|trixie|mirror+file:{slashes}{}/\n", list.display());
+            let mirrors = Mirrors::from_index_targets(&line).unwrap();
+            assert_eq!(
+                mirrors.bases(DEBIAN),
+                [
+                    "https://127.0.0.1/debian",
+                    "http://127.0.0.2/debian",
+                    "http://127.0.0.3/debian"
+                ],
+                "{line}"
+            );
+            assert_eq!(mirrors.bases(DEBIAN_SECURITY).len(), 3);
+        }
+        let none = "Debian|trixie|mirror+file:/no/such/list\n";
+        let error = Mirrors::from_index_targets(none).unwrap_err();
+        assert!(error.to_string().contains("/no/such/list"), "{error}");
+        let other = "Other|x|mirror+file:/no/such/list\nDebian|x|http://127.0.0.1/debian\n";
+        assert!(Mirrors::from_index_targets(other).is_ok());
+    }
 
     #[test]
     fn apts_words_are_read() {
@@ -157,6 +220,8 @@ mod tests {
             |bookworm|https://127.0.0.2/some/debian/\n\
             Debian|bookworm|cdrom://disc/\n\
             Other|nodistro|https://127.0.0.3/other/\n\
+            Other|trixie|https://127.0.0.4/linux/debian\n\
+            Debianish|trixie|https://127.0.0.5/debian\n\
             Debian|bookworm-security|http://127.0.0.1/debian-security/\n";
         let mirrors = Mirrors::from_index_targets(text).unwrap();
         assert_eq!(

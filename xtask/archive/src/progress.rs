@@ -24,6 +24,11 @@ pub trait Progress: Send + Sync {
         let _ = bytes;
     }
 
+    /// A file is not in the store, and its download begins.
+    fn downloading(&self, file: &FileRef) {
+        let _ = file;
+    }
+
     /// A file is whole and verified.
     fn arrived(&self, file: &FileRef, how: Arrival) {
         let _ = (file, how);

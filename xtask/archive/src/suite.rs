@@ -85,8 +85,8 @@ pub async fn fetch_suite(
 ) -> Result<Suite, ArchiveError> {
     let dists = format!("dists/{}", query.suite);
     let document = format!("{dists}/InRelease");
-    let bytes = fetcher.document(query.archive, &document).await?;
-    let release = release::verify(query.suite, &bytes, keyring, now, query.stale_days)?;
+    let verify = |bytes: &[u8]| release::verify(query.suite, bytes, keyring, now, query.stale_days);
+    let release = fetcher.document(query.archive, &document, verify).await?;
     let mut index = Index::default();
     for component in query.components {
         for arch in query.arches {

@@ -80,6 +80,44 @@ async fn a_good_chain_gives_the_suite_and_is_replayed_offline() {
 }
 
 #[tokio::test]
+async fn what_is_not_signed_is_not_kept_and_the_next_mirror_is_asked() {
+    let [portal, archive] = [Bench::new().await, Bench::new().await];
+    let key = new_key("archive");
+    let (keyring, _) = keyring(portal.dir.path(), &public(&key));
+    let index = packages();
+    let text = release_text("stable", SystemTime::now(), None, &[(INDEX, &index)]);
+    let signed = clear_sign(&key, &text);
+    portal.server.put("dists/stable/InRelease", &signed);
+    portal.server.put(&by_hash(&index), &index);
+    get(&portal, &keyring, Mode::Online).await.unwrap();
+
+    let page = b"<html>Please log in</html>";
+    portal.server.put("dists/stable/InRelease", page);
+    let error = get(&portal, &keyring, Mode::Online).await.unwrap_err();
+    assert_eq!(error.verdict(), "badly-signed-release");
+    get(&portal, &keyring, Mode::Offline).await.unwrap();
+
+    archive.server.put("dists/stable/InRelease", &signed);
+    let mut mirrors = tidelock_archive::Mirrors::none();
+    for bench in [&portal, &archive] {
+        mirrors.add("debian", &bench.server.base).unwrap();
+    }
+    let fetcher =
+        tidelock_archive::Fetcher::new(portal.store.clone(), mirrors, Mode::Online).unwrap();
+    let query = SuiteQuery {
+        archive: "debian",
+        suite: "stable",
+        components: &["main".into()],
+        arches: &["amd64"],
+        stale_days: 0,
+    };
+    fetch_suite(&fetcher, query, &keyring, SystemTime::now())
+        .await
+        .unwrap();
+    assert_eq!(archive.server.requests(), 1);
+}
+
+#[tokio::test]
 async fn a_tampered_index_is_named() {
     let bench = Bench::new().await;
     let key = new_key("archive");

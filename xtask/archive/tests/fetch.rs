@@ -156,6 +156,21 @@ async fn a_server_without_ranges_is_taken_from_the_start() {
 }
 
 #[tokio::test]
+async fn the_wrong_part_is_no_tampering_and_the_whole_is_asked_for() {
+    let bench = Bench::new().await;
+    let file = bench.server.put("pool/a.deb", &body(1000));
+    bench.server.answer(
+        "pool/a.deb",
+        vec![Answer::CutAfter(100), Answer::EarlierPart(50)],
+    );
+    assert_eq!(fetch(&bench, &file).await.unwrap(), body(1000));
+    assert_eq!(
+        bench.server.ranges(),
+        [None, Some("bytes=100-".into()), None]
+    );
+}
+
+#[tokio::test]
 async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
     let bench = Bench::new().await;
     let file = bench.server.put("pool/a.deb", &body(10));
@@ -228,6 +243,7 @@ struct Recorder(Mutex<Record>);
 struct Record {
     expected: (usize, u64),
     bytes: i64,
+    begun: usize,
     downloaded: usize,
     cached: usize,
 }
@@ -238,6 +254,9 @@ impl Progress for Recorder {
     }
     fn advance(&self, bytes: i64) {
         self.0.lock().unwrap().bytes += bytes;
+    }
+    fn downloading(&self, _: &FileRef) {
+        self.0.lock().unwrap().begun += 1;
     }
     fn arrived(&self, _: &FileRef, how: Arrival) {
         let mut record = self.0.lock().unwrap();
@@ -280,6 +299,7 @@ async fn many_files_come_in_order_and_all_failures_are_told() {
             (record.bytes, record.downloaded, record.cached),
             (21_000, 19, 1)
         );
+        assert_eq!(record.begun, 19);
     }
     let mut wanted = Vec::new();
     for n in 30..33_usize {
@@ -297,6 +317,7 @@ async fn many_files_come_in_order_and_all_failures_are_told() {
         .map(tidelock_archive::FetchError::verdict)
         .collect();
     assert_eq!(verdicts, ["vanished-file", "tampered-package"]);
+    assert_eq!(errors.verdict(), "tampered-package");
     assert!(
         bench.store.seems_to_hold(&wanted[2]),
         "the others were still fetched"
@@ -329,4 +350,34 @@ async fn presence_is_told_without_a_download() {
     );
     bench.server.remove("pool/a.deb");
     assert_eq!(fetcher.presence(&file).await.unwrap(), Presence::Vanished);
+}
+
+#[tokio::test]
+async fn gone_is_what_every_mirror_says() {
+    let [one, two] = [Bench::new().await, Bench::new().await];
+    let file = one.server.put("pool/a.deb", &body(10));
+    one.server.remove("pool/a.deb");
+    two.server.put("pool/a.deb", &body(10));
+    let mut mirrors = Mirrors::none();
+    for bench in [&one, &two] {
+        mirrors.add("debian", &bench.server.base).unwrap();
+    }
+    let fetcher = tidelock_archive::Fetcher::new(one.store.clone(), mirrors, Mode::Online).unwrap();
+    let refuse = || two.server.answer("pool/a.deb", vec![Answer::Status(403)]);
+    let fetch = async || fetcher.fetch_one(&file, Kind::Package, &NoProgress).await;
+    refuse();
+    let error = fetcher.presence(&file).await.unwrap_err();
+    assert_eq!(error.verdict(), "refused-download");
+    refuse();
+    assert_eq!(fetch().await.unwrap_err().verdict(), "refused-download");
+    assert_eq!(fetcher.presence(&file).await.unwrap(), Presence::Served);
+    one.server.put("pool/a.deb", &body(11));
+    assert_eq!(fetcher.presence(&file).await.unwrap(), Presence::Served);
+    two.server.remove("pool/a.deb");
+    let other = Presence::OtherSize(11);
+    assert_eq!(fetcher.presence(&file).await.unwrap(), other);
+    assert_eq!(fetch().await.unwrap_err().verdict(), "tampered-package");
+    one.server.remove("pool/a.deb");
+    assert_eq!(fetcher.presence(&file).await.unwrap(), Presence::Vanished);
+    assert_eq!(fetch().await.unwrap_err().verdict(), "vanished-file");
 }

@@ -12,11 +12,10 @@ use tidelock_model::{KeyBuilder, Sha256};
 use crate::{
     error::KbuildError,
     headers::Headers,
-    infrastructure,
-    log::{self, BuildFailure},
+    infrastructure, log,
     probe::Answers,
     root::Root,
-    sandbox::Sandbox,
+    sandbox::{self, Ran, Sandbox},
     sources::Sources,
     stage::{self, Stage},
 };
@@ -79,7 +78,10 @@ pub fn compile(cache: &Path, request: &CompileRequest<'_>) -> Result<Stage<Modul
     let place = stage::place(cache, "modules", &key);
     let cached = stage::once(&place, || build(cache, &place, request))?;
     if cached {
-        files::write_atomic(request.log, &files::read(&place.join("build.log"))?)?;
+        // What is looked for in a log may have changed since the module was made.
+        let kept = String::from_utf8_lossy(&files::read(&place.join("build.log"))?).into_owned();
+        files::write_atomic(request.log, kept.as_bytes())?;
+        judge(&kept, request.log)?;
     }
     let stripped = place.join(format!("{}.ko", request.module));
     let module = Module {
@@ -97,7 +99,9 @@ fn key(request: &CompileRequest<'_>) -> Sha256 {
         .digest("sources", &request.sources.digest())
         .text("config", &request.answers.config_header())
         .text("module", request.module)
-        .text("version", request.version);
+        .text("version", request.version)
+        .text("script", &script(request));
+    let key = sandbox::in_key(key);
     match request.core {
         Some(core) => key.digest("core", &core.sha256),
         None => key,
@@ -115,20 +119,11 @@ fn build(cache: &Path, place: &Path, request: &CompileRequest<'_>) -> Result<(),
     };
     let ran = sandbox.run(&script(request))?;
     files::write_atomic(request.log, ran.log.as_bytes())?;
-    if let Some(what) = infrastructure::sign(&ran.log) {
-        return Err(KbuildError::Toolchain {
-            what: what.into(),
-            log: request.log.into(),
-        });
-    }
+    judge_ended(&ran, request.log)?;
     let made = |name: &str| work.path().join(format!("{}{name}", request.module));
-    let failure = log::judge(&ran.log, ran.status.success()).or_else(|| {
-        let missing = [".ko", ".debug.ko"].iter().any(|name| !made(name).exists());
-        missing.then(|| BuildFailure::BuildFailed(format!("no {}.ko was made", request.module)))
-    });
-    if let Some(failure) = failure {
-        return Err(KbuildError::Build {
-            failure,
+    if [".ko", ".debug.ko"].iter().any(|name| !made(name).exists()) {
+        return Err(KbuildError::Unexplained {
+            what: format!("no {}.ko was made", request.module),
             log: request.log.into(),
         });
     }
@@ -140,6 +135,41 @@ fn build(cache: &Path, place: &Path, request: &CompileRequest<'_>) -> Result<(),
         files::write_atomic(&dir.join("build.log"), ran.log.as_bytes())?;
         Ok(())
     })
+}
+
+/// Whether a build that ended is one to go on with: the code is at fault only where the log says
+/// so, and nothing in it or in how the build ended says that the host was.
+fn judge_ended(ran: &Ran, log: &Path) -> Result<(), KbuildError> {
+    let unexplained = |what| KbuildError::Unexplained {
+        what,
+        log: log.into(),
+    };
+    if let Some(what) = ran.killed() {
+        return Err(unexplained(what));
+    }
+    judge(&ran.log, log)?;
+    if ran.status.success() {
+        return Ok(());
+    }
+    let said = log::last_words(&ran.log);
+    Err(unexplained(format!("{said} ({})", ran.status)))
+}
+
+/// What a log says of the build, whenever it was written.
+fn judge(text: &str, log: &Path) -> Result<(), KbuildError> {
+    if let Some(what) = infrastructure::sign(text) {
+        return Err(KbuildError::Toolchain {
+            what: what.into(),
+            log: log.into(),
+        });
+    }
+    match log::judge(text) {
+        None => Ok(()),
+        Some(failure) => Err(KbuildError::Build {
+            failure,
+            log: log.into(),
+        }),
+    }
 }
 
 /// Writes all that a build reads into a work folder.
@@ -182,9 +212,12 @@ fn script(request: &CompileRequest<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
     use super::*;
 
-    fn keys() -> Vec<Sha256> {
+    /// Requests that differ in one input each.
+    fn with_requests(log: &Path, mut with: impl FnMut(&CompileRequest<'_>)) {
         let root = |text: &str| Root {
             path: "/r".into(),
             key: Sha256::of(text.as_bytes()),
@@ -207,29 +240,77 @@ mod tests {
             ("r", "h", "s", true, Some("C"), "1"),
             ("r", "h", "s", true, None, "2"),
         ];
-        cases
-            .iter()
-            .map(|(r, h, s, yes, core, version)| {
-                key(&CompileRequest {
-                    root: &root(r),
-                    headers: &headers(h),
-                    sources: &sources(s),
-                    answers: &answers(*yes),
-                    core: core.map(|text: &str| CoreObject {
-                        bytes: text.as_bytes(),
-                        sha256: Sha256::of(text.as_bytes()),
-                    }),
-                    module: "tidelock",
-                    version,
-                    log: Path::new("/log"),
-                })
-            })
-            .collect()
+        for (r, h, s, yes, core, version) in cases {
+            with(&CompileRequest {
+                root: &root(r),
+                headers: &headers(h),
+                sources: &sources(s),
+                answers: &answers(yes),
+                core: core.map(|text: &str| CoreObject {
+                    bytes: text.as_bytes(),
+                    sha256: Sha256::of(text.as_bytes()),
+                }),
+                module: "tidelock",
+                version,
+                log,
+            });
+        }
+    }
+
+    #[test]
+    fn the_module_is_blamed_for_nothing_but_what_the_log_says_of_it() {
+        let error = "a.c:2:2: error: 'x' undeclared\nmake: *** [a.o] Error 1\n";
+        let killed = "make[1]: *** [Makefile:1: a.o] Killed\n";
+        let full = "a.c:1:1: error: cannot write\nas: a.o: No space left on device\n";
+        // How it ended as wait(2) tells it, its log, and what is to be said.
+        for (raw, text, verdict) in [
+            (0, "  LD [M]  t.ko\n", None),
+            (0, "a.c:1:1: warning: x\n", Some(("compile-warning", false))),
+            (2 << 8, error, Some(("compile-error", false))),
+            (
+                2 << 8,
+                "make: *** [a.o] Error 2\n",
+                Some(("build-failed", true)),
+            ),
+            (2 << 8, "", Some(("build-failed", true))),
+            (9, "  CC a.o\n", Some(("build-failed", true))),
+            (137 << 8, error, Some(("build-failed", true))),
+            (2 << 8, killed, Some(("broken-toolchain", true))),
+            (2 << 8, full, Some(("broken-toolchain", true))),
+        ] {
+            let ran = Ran {
+                status: std::process::ExitStatus::from_raw(raw),
+                log: text.into(),
+            };
+            let told = judge_ended(&ran, Path::new("/log")).err();
+            let told = told.map(|error| (error.verdict(), error.is_infrastructure()));
+            assert_eq!(told, verdict, "{raw} {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_kept_log_is_judged_again() {
+        let cache = tempfile::tempdir().unwrap();
+        let log = cache.path().join("build.log");
+        with_requests(&log, |request| {
+            let place = stage::place(cache.path(), "modules", &key(request));
+            for name in ["tidelock.ko", "tidelock.debug.ko"] {
+                files::write_atomic(&place.join(name), b"module").unwrap();
+            }
+            let keep = |text: &str| files::write_atomic(&place.join("build.log"), text.as_bytes());
+            keep("  LD [M]  t.ko\n").unwrap();
+            assert!(compile(cache.path(), request).unwrap().cached);
+            keep("WARNING: modpost: something new\n").unwrap();
+            let error = compile(cache.path(), request).unwrap_err();
+            assert_eq!(error.verdict(), "compile-warning");
+            assert!(files::read_text(&log).unwrap().contains("something new"));
+        });
     }
 
     #[test]
     fn each_input_is_in_the_key() {
-        let mut keys = keys();
+        let mut keys = Vec::new();
+        with_requests(Path::new("/log"), |request| keys.push(key(request)));
         let count = keys.len();
         keys.sort_unstable();
         keys.dedup();

@@ -2,12 +2,19 @@
 //! Signs in a build's log that the toolchain or the host failed, not the code.
 
 /// What a broken toolchain or a full host writes, and code that is merely wrong never causes.
-const SIGNS: [&str; 13] = [
+const SIGNS: &[&str] = &[
     "internal compiler error",
     "Segmentation fault",
+    "Bus error",
     "Killed",
-    "No space left on device",
-    "virtual memory exhausted",
+    "signal terminated program",
+    "No space left",
+    "Disk quota exceeded",
+    "Input/output error",
+    "Too many open files",
+    "Resource temporarily unavailable",
+    "memory exhausted",
+    "out of memory allocating",
     "cannot allocate memory",
     "Cannot allocate memory",
     "Read-only file system",
@@ -40,6 +47,16 @@ mod tests {
             "/bin/sh: 1: awk: not found",
             "a.c:1: internal compiler error: Segmentation fault",
             "error: objtool [signal.c:75]: read_stack_limit: fopen failed: No such file or directory",
+            "cc1: out of memory allocating 65536 bytes after a total of 1 bytes",
+            "sh: 1: Cannot fork: Resource temporarily unavailable",
+            "/work/a.s: Fatal error: can't write 12 bytes to section .text of a.o: 'Disk quota exceeded'",
+            "a.c:1:1: fatal error: error writing to /tmp/x.s: Input/output error",
+            "ld: cannot open a.o: Too many open files",
+            "make[3]: *** [a.o] Bus error (core dumped)",
+            "make[1]: *** [Makefile:1: a.o] Killed",
+            "gcc: fatal error: Terminated signal terminated program cc1",
+            "ld: final link failed: No space left on device",
+            "ld: memory exhausted",
             "scripts/mod/modpost: error while loading shared libraries: libelf.so.1",
         ] {
             assert!(sign(&format!("  CC a.o\n{line}\n")).is_some(), "{line}");

@@ -20,8 +20,6 @@ pub enum BuildFailure {
     ObjtoolError(String),
     /// modpost refuses the module for another reason.
     ModpostError(String),
-    /// `make` failed and none of the above was found.
-    BuildFailed(String),
 }
 
 impl BuildFailure {
@@ -35,7 +33,6 @@ impl BuildFailure {
             Self::GplOnlySymbol(_) => "gpl-only-symbol",
             Self::ObjtoolError(_) => "objtool-error",
             Self::ModpostError(_) => "modpost-error",
-            Self::BuildFailed(_) => "build-failed",
         }
     }
 
@@ -48,8 +45,7 @@ impl BuildFailure {
             | Self::MissingNamespace(line)
             | Self::GplOnlySymbol(line)
             | Self::ObjtoolError(line)
-            | Self::ModpostError(line)
-            | Self::BuildFailed(line) => line,
+            | Self::ModpostError(line) => line,
         }
     }
 }
@@ -60,21 +56,24 @@ impl fmt::Display for BuildFailure {
     }
 }
 
-/// The failure that the log of a build tells of, if any; `succeeded` is what `make` returned.
+/// The failure of the code that the log of a build tells of, if any.
 ///
-/// An error outweighs a warning before it, and make's own complaint counts only when nothing
-/// else explains it.
-pub(crate) fn judge(log: &str, succeeded: bool) -> Option<BuildFailure> {
+/// An error outweighs a warning before it. What `make` itself complains of is no failure of the
+/// code: a build that ends in failure without one that is named here was failed by the host.
+pub(crate) fn judge(log: &str) -> Option<BuildFailure> {
     let found: Vec<BuildFailure> = log.lines().filter_map(classify).collect();
     let is_warning = |failure: &&BuildFailure| matches!(failure, BuildFailure::CompileWarning(_));
     let worst = found
         .iter()
         .find(|failure| !is_warning(failure))
         .or_else(|| found.iter().find(is_warning));
-    worst.cloned().or_else(|| {
-        let line = || log.lines().rfind(|line| line.starts_with("make"));
-        (!succeeded).then(|| BuildFailure::BuildFailed(line().unwrap_or("no output").into()))
-    })
+    worst.cloned()
+}
+
+/// The last that `make` said: of a build that failed and whose log does not tell why.
+pub(crate) fn last_words(log: &str) -> &str {
+    let of_make = log.lines().rfind(|line| line.starts_with("make"));
+    of_make.unwrap_or("it wrote nothing")
 }
 
 fn classify(line: &str) -> Option<BuildFailure> {
@@ -149,8 +148,8 @@ fn is_always_an_error(line: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn verdict(log: &str, succeeded: bool) -> Option<&'static str> {
-        judge(log, succeeded).map(|failure| failure.verdict())
+    fn verdict(log: &str) -> Option<&'static str> {
+        judge(log).map(|failure| failure.verdict())
     }
 
     const LINES: &[(&str, &str)] = &[
@@ -213,7 +212,7 @@ mod tests {
     fn each_line_has_its_name() {
         for (line, name) in LINES {
             assert_eq!(
-                verdict(&format!("  CC [M] a.o\n{line}\n"), true),
+                verdict(&format!("  CC [M] a.o\n{line}\n")),
                 Some(*name),
                 "{line}"
             );
@@ -221,22 +220,19 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_log_is_no_failure_and_a_failure_needs_no_known_line() {
+    fn a_clean_log_is_no_failure_and_neither_is_what_make_says() {
         let clean = "make: Entering directory '/kernel'\n  CC [M]  /work/src/error.o\n  LD [M]  /work/t.ko\n";
-        assert_eq!(judge(clean, true), None);
-        assert_eq!(
-            judge("make: *** [Makefile:1: x] Error 2", false)
-                .unwrap()
-                .to_string(),
-            "build-failed: make: *** [Makefile:1: x] Error 2"
-        );
-        assert_eq!(verdict("", false), Some("build-failed"));
+        assert_eq!(judge(clean), None);
+        let failed = format!("{clean}make: *** [Makefile:1: x] Error 2\nand more\n");
+        assert_eq!(judge(&failed), None);
+        assert_eq!(last_words(&failed), "make: *** [Makefile:1: x] Error 2");
+        assert_eq!(last_words(""), "it wrote nothing");
     }
 
     #[test]
     fn an_error_outweighs_a_warning_and_quoted_source_is_neither() {
         let log = "a.c:1:1: warning: unused [-Wunused]\n    1 | \"x error: y\"\n      | warning: z\na.c:2:2: error: no\n";
-        assert_eq!(judge(log, false).unwrap().line(), "a.c:2:2: error: no");
-        assert_eq!(judge("   12 | \"an error: of mine\"\n", true), None);
+        assert_eq!(judge(log).unwrap().line(), "a.c:2:2: error: no");
+        assert_eq!(judge("   12 | \"an error: of mine\"\n"), None);
     }
 }

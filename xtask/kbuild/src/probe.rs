@@ -11,7 +11,7 @@ use crate::{
     headers::Headers,
     infrastructure,
     root::Root,
-    sandbox::Sandbox,
+    sandbox::{self, Sandbox},
     stage::{self, Stage},
 };
 
@@ -143,12 +143,26 @@ pub fn run_probes(cache: &Path, request: &ProbeRequest<'_>) -> Result<Stage<Answ
 }
 
 fn probe_key(request: &ProbeRequest<'_>, probe: &Probe) -> Sha256 {
-    KeyBuilder::new("probe", RECIPE)
+    let key = KeyBuilder::new("probe", RECIPE)
         .text("name", &probe.name)
         .bytes("text", &probe.text)
         .digest("root", &request.root.key)
         .digest("headers", &request.headers.key)
-        .finish()
+        .text("kbuild", &kbuild(""))
+        .text("script", &script(request.headers, ""));
+    sandbox::in_key(key).finish()
+}
+
+/// What makes the objects. A probe that warns is a probe whose answer cannot be trusted; objtool
+/// has no say in it.
+fn kbuild(objects: &str) -> String {
+    format!("obj-m :={objects}\nccflags-y := -Werror -g0\nOBJECT_FILES_NON_STANDARD := y\n")
+}
+
+/// What runs in the sandbox.
+fn script(headers: &Headers, objects: &str) -> String {
+    let dir = headers.build_dir();
+    format!("make -k -j2 --output-sync=target -C {dir} M=/work{objects}")
 }
 
 /// Compiles the controls and `probes` in one `make` that goes on after failures.
@@ -167,21 +181,20 @@ fn ask(
         names.push(&probe.name);
     }
     let objects: String = names.iter().map(|name| format!(" {name}.o")).collect();
-    // A probe that warns is a probe whose answer cannot be trusted; objtool has no say in it.
-    let kbuild =
-        format!("obj-m :={objects}\nccflags-y := -Werror -g0\nOBJECT_FILES_NON_STANDARD := y\n");
-    files::write_atomic(&work.path().join("Kbuild"), kbuild.as_bytes())?;
+    files::write_atomic(&work.path().join("Kbuild"), kbuild(&objects).as_bytes())?;
     let sandbox = Sandbox {
         root: request.root,
         headers: request.headers,
         work: work.path(),
     };
-    let script = format!(
-        "make -k -j2 --output-sync=target -C {} M=/work{objects}",
-        request.headers.build_dir()
-    );
-    let ran = sandbox.run(&script)?;
+    let ran = sandbox.run(&script(request.headers, &objects))?;
     files::write_atomic(request.log, ran.log.as_bytes())?;
+    if let Some(what) = ran.killed() {
+        return Err(KbuildError::Toolchain {
+            what,
+            log: request.log.into(),
+        });
+    }
     let made: BTreeMap<&str, bool> = names
         .iter()
         .map(|name| (*name, work.path().join(format!("{name}.o")).exists()))

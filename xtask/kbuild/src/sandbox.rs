@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
 };
@@ -13,6 +14,7 @@ use tidelock_host::{
     process::{self, Outcome},
     tools::Tool,
 };
+use tidelock_model::KeyBuilder;
 
 use crate::{
     error::KbuildError,
@@ -39,6 +41,12 @@ pub const ENVIRONMENT: [(&str, &str); 9] = [
     ("TZ", "UTC"),
 ];
 
+/// Puts what every command sees of its environment into a key.
+pub(crate) fn in_key(key: KeyBuilder) -> KeyBuilder {
+    let add = |key: KeyBuilder, (name, value): (&str, &str)| key.text(name, value);
+    ENVIRONMENT.into_iter().fold(key, add)
+}
+
 /// Where the work folder is in a sandbox, and the current folder of its commands.
 pub(crate) const WORK: &str = "/work";
 
@@ -60,6 +68,18 @@ pub struct Ran {
     pub status: ExitStatus,
     /// What it wrote, in order.
     pub log: String,
+}
+
+impl Ran {
+    /// The signal that ended it, for people: then what it left says nothing of the code.
+    pub fn killed(&self) -> Option<String> {
+        let shell_says = |code: i32| (code > 128).then(|| code - 128);
+        let signal = self
+            .status
+            .signal()
+            .or(self.status.code().and_then(shell_says));
+        signal.map(|signal| format!("it was killed by signal {signal}"))
+    }
 }
 
 impl Sandbox<'_> {
@@ -177,6 +197,27 @@ mod tests {
         let shown = process::show(&sandbox.command("make").unwrap());
         let shown = shown.replace(&dir.path().display().to_string(), "/cache/headers");
         insta::assert_snapshot!(shown.replace(" --", "\n  --"));
+    }
+
+    #[test]
+    fn a_signal_is_told_whoever_got_it() {
+        // As wait(2) gives it: the signal of the process itself, or the exit code of a shell.
+        for (raw, signal) in [
+            (0, None),
+            (2 << 8, None),
+            (128 << 8, None),
+            (9, Some(9)),
+            (7, Some(7)),
+            (137 << 8, Some(9)),
+            (143 << 8, Some(15)),
+        ] {
+            let ran = Ran {
+                status: ExitStatus::from_raw(raw),
+                log: String::new(),
+            };
+            let told = signal.map(|signal| format!("it was killed by signal {signal}"));
+            assert_eq!(ran.killed(), told, "{raw}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use find::{Found, FoundKernel, Offer, Skipped, find, kind};
 pub use list::{Listed, list};
 pub use lock::{Lock, LockedKernel, LockedPackage, LockedRoot, LockedSuite, MissingKernel, files};
 pub use ops::{Locking, MatrixError, discover, lock, read_lock, read_matrix};
-pub use plan::{Cell, PlanError, plan};
+pub use plan::{Cell, PlanError, missing, plan};
 pub use resolve::{Discovery, ResolveError, resolve};
 pub use spec::{
     Capability, Matrix, RootSpec, Rule, RustSrcSpec, Selection, Selector, SeriesSpec, SuiteSpec,

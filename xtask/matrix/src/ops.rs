@@ -63,6 +63,17 @@ pub enum MatrixError {
         /// The packages.
         packages: Vec<String>,
     },
+    /// The mirror serves something else than the signed index lists.
+    #[error("the mirror serves packages of another size than the signed index lists: {}. Use another one with --debian-mirror", packages.join(", "))]
+    Tampered {
+        /// The packages, each with both sizes.
+        packages: Vec<String>,
+    },
+    /// A lock says what is served, which nobody knows who may not ask.
+    #[error(
+        "a lock cannot be made with --offline: the mirror must be asked whether it serves what it lists. `cargo xtask kernels discover --offline` shows what the last indexes list"
+    )]
+    OfflineLock,
     /// The mirror cannot be asked.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -83,6 +94,8 @@ impl MatrixError {
             Self::Resolve(_) => "unresolvable-matrix",
             Self::RolledBack { .. } => "rolled-back-release",
             Self::Unserved { .. } => "vanished-file",
+            Self::Tampered { .. } => "tampered-package",
+            Self::OfflineLock => "offline-lock",
             Self::Fetch(error) => error.verdict(),
             Self::Task(_) => "factory-error",
         }
@@ -209,8 +222,8 @@ pub struct Locking {
 /// Discovers, and writes the lock to `path`.
 ///
 /// # Errors
-/// Among others when the mirror's releases are older than those of the lock that is there:
-/// nothing is written then.
+/// Among others when nobody may be asked, and when the mirror's releases are older than those of
+/// the lock that is there: nothing is written then.
 pub async fn lock(
     matrix: &Matrix,
     path: &Path,
@@ -218,6 +231,9 @@ pub async fn lock(
     rust: &str,
     now: SystemTime,
 ) -> Result<Locking, MatrixError> {
+    if fetcher.mode() == Mode::Offline {
+        return Err(MatrixError::OfflineLock);
+    }
     let old = if path.exists() {
         Some(read_lock(path)?)
     } else {

@@ -8,7 +8,7 @@ use tidelock_model::{Release, Series, Tier};
 
 use crate::{
     find::order,
-    lock::{Lock, LockedKernel},
+    lock::{Lock, LockedKernel, MissingKernel},
     spec::{Capability, Matrix, Rule, Selection, Selector},
     strict::nearest,
 };
@@ -73,14 +73,9 @@ pub fn plan(
     tier: Option<Tier>,
     globs: &[String],
 ) -> Result<Vec<Cell>, PlanError> {
-    let tier_or_default = match (tier, globs) {
-        (Some(tier), _) => tier,
-        (None, []) => Tier::Quick,
-        (None, _) => Tier::Full,
-    };
-    let mut kernels = select(matrix, lock, tier_or_default)?;
+    let mut kernels = select(matrix, lock, tier_of(tier, globs))?;
     if !globs.is_empty() {
-        kernels = filter(&kernels, globs, tier.is_some())?;
+        kernels = filter(&kernels, &lock.missing, globs, tier.is_some())?;
     }
     kernels
         .into_iter()
@@ -97,6 +92,50 @@ pub fn plan(
             })
         })
         .collect()
+}
+
+/// The kernels that the same question to [`plan`] would take if the archive still served them.
+///
+/// They are asked for where everything is: by a tier of `"all"`, and by a pattern without a tier. A
+/// tier of the newest takes what is newest of that which can be had, and misses nothing.
+///
+/// # Errors
+/// When a pattern is none.
+pub fn missing(
+    matrix: &Matrix,
+    lock: &Lock,
+    tier: Option<Tier>,
+    globs: &[String],
+) -> Result<Vec<MissingKernel>, PlanError> {
+    let all = match matrix.tiers.of(tier_of(tier, globs)) {
+        Selection::Rule(Rule::All) => lock.missing.as_slice(),
+        Selection::Rule(Rule::NewestOfEach) | Selection::Newest(_) => &[],
+    };
+    let patterns: Vec<_> = globs
+        .iter()
+        .map(|glob| pattern(glob))
+        .collect::<Result<_, _>>()?;
+    let asked_for = |kernel: &&MissingKernel| {
+        let mut patterns = patterns.iter();
+        globs.is_empty() || patterns.any(|pattern| pattern.matches(kernel.release.as_str()))
+    };
+    Ok(all.iter().filter(asked_for).cloned().collect())
+}
+
+/// The tier to look at.
+fn tier_of(tier: Option<Tier>, globs: &[String]) -> Tier {
+    match (tier, globs) {
+        (Some(tier), _) => tier,
+        (None, []) => Tier::Quick,
+        (None, _) => Tier::Full,
+    }
+}
+
+fn pattern(glob: &str) -> Result<glob::Pattern, PlanError> {
+    glob::Pattern::new(glob).map_err(|error| PlanError::Glob {
+        glob: glob.into(),
+        reason: error.to_string(),
+    })
 }
 
 fn select<'a>(
@@ -148,15 +187,13 @@ fn newest_of_each(kernels: &[LockedKernel]) -> Vec<&LockedKernel> {
 
 fn filter<'a>(
     kernels: &[&'a LockedKernel],
+    missing: &[MissingKernel],
     globs: &[String],
     in_tier: bool,
 ) -> Result<Vec<&'a LockedKernel>, PlanError> {
     let mut taken = BTreeSet::new();
     for glob in globs {
-        let pattern = glob::Pattern::new(glob).map_err(|error| PlanError::Glob {
-            glob: glob.clone(),
-            reason: error.to_string(),
-        })?;
+        let pattern = pattern(glob)?;
         let fitting: Vec<_> = kernels
             .iter()
             .map(|kernel| &kernel.release)
@@ -164,11 +201,19 @@ fn filter<'a>(
             .collect();
         if fitting.is_empty() {
             let names = kernels.iter().map(|kernel| kernel.release.as_str());
+            let mut gone = missing.iter().map(|kernel| &kernel.release);
+            let gone = gone.find(|release| pattern.matches(release.as_str()));
+            let hint = match (gone, nearest(glob, names)) {
+                (Some(gone), _) => {
+                    format!(": the archive did not serve {gone} any more when the lock was made.")
+                }
+                (None, Some(near)) => format!("; did you mean {near}?"),
+                (None, None) => ".".into(),
+            };
             return Err(PlanError::NoMatch {
                 glob: glob.clone(),
                 in_tier,
-                hint: nearest(glob, names)
-                    .map_or_else(|| ".".into(), |near| format!("; did you mean {near}?")),
+                hint,
             });
         }
         taken.extend(fitting);

@@ -13,30 +13,44 @@ use crate::{
     resolve::Discovery,
 };
 
-/// The packages, by their name in the lock, that neither the mirror serves nor the store has.
+/// The packages, by their name in the lock, that no mirror serves.
+///
+/// What this host's store still has is asked for all the same: a lock is the same whoever makes it.
+///
+/// # Errors
+/// When a mirror cannot be asked, or serves something else in a package's place.
 pub(crate) async fn unserved(
     lock: &Lock,
     fetcher: &Fetcher,
 ) -> Result<BTreeSet<String>, MatrixError> {
     let mut tasks = JoinSet::new();
     for package in lock.packages() {
-        if fetcher.store().seems_to_hold(&package.file) {
-            continue;
-        }
         let (fetcher, package) = (fetcher.clone(), package.clone());
         tasks.spawn(async move {
             let presence = fetcher.presence(&package.file).await;
-            presence.map(|presence| (package.id(), presence))
+            presence.map(|presence| (package, presence))
         });
     }
-    let mut unserved = BTreeSet::new();
+    let (mut unserved, mut others) = (BTreeSet::new(), BTreeSet::new());
     while let Some(joined) = tasks.join_next().await {
-        let (id, presence) = joined.map_err(|error| MatrixError::Task(error.to_string()))??;
-        if presence != Presence::Served {
-            unserved.insert(id);
+        let (package, presence) =
+            joined.map_err(|error| MatrixError::Task(error.to_string()))??;
+        let size = package.file.size;
+        match presence {
+            Presence::Served => {}
+            Presence::Vanished => drop(unserved.insert(package.id())),
+            Presence::OtherSize(served) => drop(others.insert(format!(
+                "{} ({served} bytes instead of {size})",
+                package.id()
+            ))),
         }
     }
-    Ok(unserved)
+    if others.is_empty() {
+        return Ok(unserved);
+    }
+    Err(MatrixError::Tampered {
+        packages: others.into_iter().collect(),
+    })
 }
 
 /// Moves the kernels that need one of these to the missing ones; a build root cannot do without.

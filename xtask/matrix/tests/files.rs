@@ -6,7 +6,7 @@ mod fixture;
 
 use fixture::{MATRIX, discovery, matrix};
 use proptest::prelude::*;
-use tidelock_matrix::{Lock, Matrix, PlanError, plan};
+use tidelock_matrix::{Lock, LockedPackage, Matrix, MissingKernel, PlanError, missing, plan};
 use tidelock_model::{Flavour, Tier};
 
 fn refused(change: (&str, &str)) -> String {
@@ -127,6 +127,45 @@ fn a_lock_that_lags_behind_the_matrix_is_noticed() {
     narrower.series.retain(|series| series.name.major == 6);
     let error = plan(&narrower, &discovery().lock, Some(Tier::Full), &[]).unwrap_err();
     assert!(matches!(error, PlanError::Undeclared { .. }), "{error}");
+}
+
+#[test]
+fn kernels_that_are_gone_are_missed_where_they_are_asked_for() {
+    let mut lock = discovery().lock;
+    for index in [4, 0] {
+        let kernel = lock.kernels.remove(index);
+        lock.missing.push(MissingKernel {
+            packages: kernel.image.iter().map(LockedPackage::id).collect(),
+            release: kernel.release,
+            series: kernel.series,
+            flavour: kernel.flavour,
+            arch: kernel.arch,
+            suite: kernel.suite,
+            version: kernel.version,
+        });
+    }
+    let of = |tier, globs: &[&str]| -> Result<Vec<String>, PlanError> {
+        let globs: Vec<String> = globs.iter().map(|glob| (*glob).into()).collect();
+        let kernels = missing(&matrix(), &lock, tier, &globs)?;
+        Ok(kernels
+            .into_iter()
+            .map(|kernel| kernel.release.to_string())
+            .collect())
+    };
+    let (newer, older) = ("7.2.1+deb13-amd64", "6.1.0-1-amd64");
+    let none: [&str; 0] = [];
+    assert_eq!(of(Some(Tier::Full), &[]).unwrap(), [newer, older]);
+    assert_eq!(of(Some(Tier::Full), &["6*"]).unwrap(), [older]);
+    assert_eq!(of(None, &["7*", "6.1.0-2-*"]).unwrap(), [newer]);
+    assert_eq!(of(None, &[]).unwrap(), none, "the quick tier");
+    assert_eq!(of(Some(Tier::Standard), &[]).unwrap(), none);
+    assert!(matches!(of(None, &["["]), Err(PlanError::Glob { .. })));
+    // Alone it fits no cell, and the message says what became of it.
+    let error = plan(&matrix(), &lock, None, &["6.1.0-1-*".into()]).unwrap_err();
+    assert!(
+        error.to_string().contains("did not serve 6.1.0-1-amd64"),
+        "{error}"
+    );
 }
 
 fn own(name: &str) -> String {

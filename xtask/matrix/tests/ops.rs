@@ -19,7 +19,7 @@ use std::{
 };
 
 use pgp::composed::SignedSecretKey;
-use support::{Bench, clear_sign, new_key, public, release_text};
+use support::{Answer, Bench, clear_sign, new_key, public, release_text};
 use tidelock_archive::{Fetcher, Mirrors, Mode, NoProgress};
 use tidelock_matrix::{Depth, Lock, Matrix, discover, list, lock, read_lock, verify};
 
@@ -217,10 +217,10 @@ async fn what_is_listed_and_not_served_is_set_aside_by_name() {
         .bench
         .server
         .remove("pool/linux-image-6.1.0-1-amd64_6.1.10-1.deb");
-    world.bench.server.put(
-        "pool/linux-kbuild-7.2.1+deb13_7.2.1-1.deb",
-        b"of another size",
-    );
+    world
+        .bench
+        .server
+        .remove("pool/linux-kbuild-7.2.1+deb13_7.2.1-1.deb");
     let locking = world.lock(now).await.unwrap();
     let locked = read_lock(&world.lock).unwrap();
     assert_eq!(locked, locking.discovery.lock);
@@ -243,6 +243,36 @@ async fn what_is_listed_and_not_served_is_set_aside_by_name() {
     assert_eq!(locked.kernels.len(), 3);
     assert!(locking.discovery.warnings[0].starts_with("2 kernels"));
 
+    // What a host has of it does not matter to the lock, which is everybody's.
+    world
+        .bench
+        .store
+        .put(b"linux-image-6.1.0-1-amd64 6.1.10-1")
+        .unwrap();
+    assert_eq!(world.lock(now).await.unwrap().discovery.lock, locked);
+
     world.bench.server.remove("pool/make_4.3-1.deb");
     assert_eq!(world.lock(now).await.unwrap_err(), "vanished-file");
+}
+
+#[tokio::test]
+async fn what_is_served_in_anothers_place_is_an_error_and_so_is_asking_nobody() {
+    let world = World::new().await;
+    let now = world.publish(DAY, &fixture::texts());
+    let name = "pool/linux-kbuild-7.2.1+deb13_7.2.1-1.deb";
+    world.bench.server.put(name, b"of another size");
+    let made = lock(&world.matrix, &world.lock, &world.fetcher(), "1.95.0", now).await;
+    let error = made.unwrap_err();
+    assert_eq!(error.verdict(), "tampered-package");
+    let named = "linux-kbuild-7.2.1+deb13_7.2.1-1_amd64 (15 bytes instead of ";
+    assert!(error.to_string().contains(named), "{error}");
+
+    let offline = world.bench.fetcher(Mode::Offline);
+    let made = lock(&world.matrix, &world.lock, &offline, "1.95.0", now).await;
+    assert_eq!(made.unwrap_err().verdict(), "offline-lock");
+    let refused = vec![Answer::Status(403)];
+    world.bench.server.answer("pool/make_4.3-1.deb", refused);
+    world.bench.server.remove(name);
+    assert_eq!(world.lock(now).await.unwrap_err(), "refused-download");
+    assert!(!world.lock.exists());
 }

@@ -22,7 +22,7 @@ mod text;
 mod view;
 
 pub use history::History;
-pub use live::{Expected, Live};
+pub use live::{DownloadProgress, Expected, Live};
 pub use logs::{LogFile, collect as collect_logs};
 pub use merge::{MergeError, merge, worst};
 pub use output::{ReportError, json, link_latest, write};

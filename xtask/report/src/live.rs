@@ -2,6 +2,9 @@
 //! What is seen while a run goes on: a live table on a terminal, lines anywhere else.
 
 mod board;
+mod download;
+
+pub use download::DownloadProgress;
 
 use std::{
     io::{IsTerminal as _, Write},
@@ -100,11 +103,6 @@ impl Live {
             self.message(&format!("{stage}: {cell} is the first"));
         }
         self.shared.draw();
-    }
-
-    /// So much of all downloads has come in.
-    pub fn download(&self, done_bytes: u64, total_bytes: u64) {
-        lock(&self.shared.board).download(done_bytes, total_bytes);
     }
 
     /// A cell has ended. On a terminal only those stay visible that need attention.

@@ -38,15 +38,10 @@ impl Ending {
 
     /// The end of a cell whose packages did not come.
     pub(crate) fn of_fetch(errors: &FetchErrors) -> Self {
-        let vanished = errors
-            .0
-            .iter()
-            .any(|error| error.verdict() == "vanished-file");
         Self {
-            status: if vanished {
-                Status::Miss
-            } else {
-                Status::Error
+            status: match errors.verdict() {
+                "vanished-file" => Status::Miss,
+                _ => Status::Error,
             },
             stage: "fetch",
             reason: errors.to_string(),
@@ -65,5 +60,60 @@ impl Ending {
             stage,
             reason: error.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidelock_archive::{Address, FetchError, Kind};
+
+    use super::*;
+
+    fn vanished() -> FetchError {
+        FetchError::Vanished {
+            address: Address::new("http://127.0.0.1:9/debian", "pool/a.deb"),
+            status: 404,
+        }
+    }
+
+    fn tampered() -> FetchError {
+        FetchError::Tampered {
+            kind: Kind::Package,
+            address: Address::new("http://127.0.0.1:9/debian", "pool/b.deb"),
+            expected: "1 bytes".into(),
+            got: "2".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_gone_is_missed_unless_something_was_tampered_with() {
+        let refused = || FetchError::Client("no certificates".into());
+        for (errors, status, verdict) in [
+            (vec![vanished()], Status::Miss, "vanished-file: "),
+            (vec![refused(), vanished()], Status::Miss, "vanished-file: "),
+            (vec![refused()], Status::Error, "no-http-client: "),
+            (
+                vec![vanished(), tampered()],
+                Status::Error,
+                "tampered-package: ",
+            ),
+        ] {
+            let ending = Ending::of_fetch(&FetchErrors(errors));
+            assert_eq!(ending.status, status, "{ending:?}");
+            assert!(ending.reason.starts_with(verdict), "{ending:?}");
+            assert!(!ending.reason.contains("127.0.0.1"), "{ending:?}");
+        }
+    }
+
+    #[test]
+    fn a_build_that_nothing_explains_is_the_factorys_failure() {
+        let log = std::path::PathBuf::from("/run/build.log");
+        let unexplained = KbuildError::Unexplained {
+            what: "it was killed by signal 9".into(),
+            log,
+        };
+        let ending = Ending::of_build("compile", &unexplained);
+        assert_eq!(ending.status, Status::Error);
+        assert!(ending.reason.starts_with("build-failed: "), "{ending:?}");
     }
 }

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the checkout says, and where packages come from: the start of most commands.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
-use tidelock_archive::{Fetcher, Mirrors, Mode, Store};
+use tidelock_archive::{Arrival, Fetcher, FileRef, Mirrors, Mode, Progress, Store};
 use tidelock_host::files;
 use tidelock_matrix::{Lock, Matrix, MatrixError, PlanError};
 use tidelock_model::Sha256;
+use tidelock_report::{DownloadProgress, Live};
 
 use crate::{cli::options::SourceOptions, exit::UsageError};
 
@@ -74,4 +78,38 @@ pub(crate) fn fetcher(options: &SourceOptions) -> Result<Fetcher> {
         ),
     };
     Ok(Fetcher::new(Store::open()?, mirrors, mode)?)
+}
+
+/// Shows a fetch, called `label`, on what shows the run.
+#[expect(dead_code, reason = "the callers that have a Live take it up next")]
+pub(crate) fn shown(live: &Arc<Live>, label: impl Into<String>) -> Arc<dyn Progress> {
+    Arc::new(Shown(DownloadProgress::new(Arc::clone(live), label)))
+}
+
+/// What is shown knows nothing of archives, and archives know nothing of what is shown.
+struct Shown(DownloadProgress);
+
+impl Progress for Shown {
+    fn expect(&self, files: usize, bytes: u64) {
+        self.0.expect(files, bytes);
+    }
+
+    fn advance(&self, bytes: i64) {
+        self.0.advance(bytes);
+    }
+
+    fn downloading(&self, _: &FileRef) {
+        self.0.downloading();
+    }
+
+    fn arrived(&self, file: &FileRef, how: Arrival) {
+        self.0.arrived(match how {
+            Arrival::Downloaded => file.size,
+            Arrival::Cached => 0,
+        });
+    }
+
+    fn retrying(&self, url: &str, reason: &str) {
+        self.0.retrying(url, reason);
+    }
 }

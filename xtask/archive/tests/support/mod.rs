@@ -34,6 +34,8 @@ pub(crate) enum Answer {
     CutAfter(usize),
     /// The whole, whatever range was asked for.
     IgnoreRange,
+    /// The part that begins so many bytes before the one that was asked for.
+    EarlierPart(usize),
 }
 
 #[derive(Default)]
@@ -157,6 +159,10 @@ impl Server {
             })
             .filter(|_| !matches!(answer, Some(Answer::IgnoreRange)))
             .unwrap_or(0);
+        let offset = match answer {
+            Some(Answer::EarlierPart(bytes)) => offset - bytes,
+            _ => offset,
+        };
         if offset > body.len() {
             return head(416, 0, None);
         }

@@ -21,7 +21,8 @@ pub(crate) struct Board {
     /// What cells took in this run: the guess for those without a record.
     taken: Vec<u64>,
     jobs: u64,
-    download: Option<(u64, u64)>,
+    /// Bytes that are there and that are wanted, of all fetches that have not ended.
+    downloads: (i64, i64),
     stages_seen: Vec<String>,
 }
 
@@ -61,8 +62,14 @@ impl Board {
         new
     }
 
-    pub(crate) fn download(&mut self, done: u64, total: u64) {
-        self.download = (done < total).then_some((done, total));
+    /// So many bytes more are there, and so many more are wanted; less where they are negative.
+    pub(crate) fn downloads(&mut self, done: i64, wanted: i64) {
+        let sum = |a: i64, b: i64| a.saturating_add(b);
+        self.downloads = (sum(self.downloads.0, done), sum(self.downloads.1, wanted));
+        if self.downloads.0 == self.downloads.1 {
+            // The next fetch is counted from its own beginning.
+            self.downloads = (0, 0);
+        }
     }
 
     pub(crate) fn cell_done(&mut self, cell: &CellReport, now: u64) {
@@ -120,12 +127,14 @@ impl Board {
     /// The frame, no line wider than `width` and no more lines than `height`.
     pub(crate) fn frame(&self, now: u64, width: usize, height: usize, paint: Paint) -> String {
         let mut lines = vec![self.counts(paint), self.bar(now, width, paint)];
-        if let Some((done, total)) = self.download {
+        let (done, wanted) = self.downloads;
+        if done < wanted {
+            let unsigned = |bytes: i64| u64::try_from(bytes).unwrap_or(0);
             lines.push(format!(
                 "  {} {} of {}",
                 paint.dim("fetching"),
-                text::bytes(done),
-                text::bytes(total)
+                text::bytes(unsigned(done)),
+                text::bytes(unsigned(wanted))
             ));
         }
         let room = height.saturating_sub(HEAD_LINES + 1).max(1);
@@ -239,7 +248,7 @@ mod tests {
         board.stage(&cells[4].kernel, "boot", 60_000);
         board.stage(&cells[5].kernel, "compile", 62_000);
         board.stage(&cells[5].kernel, "boot", 64_000);
-        board.download(35_861_299, 78_643_200);
+        board.downloads(35_861_299, 78_643_200);
         board
     }
 
