@@ -4,6 +4,7 @@
 use std::{
     os::unix::fs::MetadataExt as _,
     path::Path,
+    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,8 @@ pub(super) const TESTS: &[Test] = &[
     child("load.while_open", SHORT, while_open),
 ];
 
+/// Longer than a grace period of RCU, and than what a driver that lives for calls has to wait for.
+const AFTERMATH: Duration = Duration::from_millis(1500);
 /// Before counting: the first loads fill caches that stay (names in sysfs, tracing, symbols).
 const WARM_UP: u64 = 20;
 const CYCLES_PER_HALF: u64 = 100;
@@ -40,7 +43,14 @@ fn load(report: &mut Report) -> Checked<String> {
     module::unload()?;
     report.note("unload_us", start.elapsed().as_micros())?;
     module::ensure_gone()?;
+    outlive();
     Ok(String::new())
+}
+
+/// Waits, after the unload, for what the module may have left armed: a timer, delayed work or a
+/// callback of RCU that now fires into freed text. Such a fault must come before the verdict.
+fn outlive() {
+    sleep(AFTERMATH);
 }
 
 fn ensure_device() -> Checked<()> {
@@ -118,5 +128,6 @@ fn while_open(_: &mut Report) -> Checked<String> {
     module::ensure_live_and_free()?;
     module::unload()?;
     module::ensure_gone()?;
+    outlive();
     Ok("refused, then unloaded after close".into())
 }
