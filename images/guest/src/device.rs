@@ -9,7 +9,7 @@ use rustix::{
     fs::{Mode, OFlags, open},
     io::{Errno, read, write},
 };
-use tidelock_wire::{Answer, Frame, Hello, MAX_FRAME, Request, SelfTestReport};
+use tidelock_wire::{Answer, Frame, Hello, MAX_FRAME, Passed, Request, SelfTestOutcome, StackUse};
 
 use crate::failure::{Checked, Failure, ensure};
 
@@ -110,14 +110,9 @@ impl Device {
         Ok(answer.message)
     }
 
-    /// Has the module test itself.
-    pub(crate) fn self_test(&self, id: u64) -> Checked<SelfTestReport> {
-        match self.ask(id, Request::SelfTest)? {
-            Answer::SelfTest(report) => Ok(report),
-            other => Err(Failure::Assertion(format!(
-                "a self-test was answered with {other:?}"
-            ))),
-        }
+    /// Has the module test itself; fails unless the self-test passes.
+    pub(crate) fn self_test(&self, id: u64) -> Checked<(Passed, StackUse)> {
+        passed(&self.ask(id, Request::SelfTest)?)
     }
 
     /// What can be done now, or within `patience`.
@@ -131,6 +126,21 @@ impl Device {
     }
 }
 
+/// What a self-test says when it passed.
+pub(crate) fn passed(answer: &Answer) -> Checked<(Passed, StackUse)> {
+    let Answer::SelfTest(report) = answer else {
+        return Err(Failure::Assertion(format!(
+            "a self-test was answered with {answer:?}"
+        )));
+    };
+    match report.outcome {
+        SelfTestOutcome::Passed(passed) => Ok((passed, report.stack)),
+        SelfTestOutcome::Failed(step) => Err(Failure::Assertion(format!(
+            "the self-test failed at its step {step:?}"
+        ))),
+    }
+}
+
 /// The bytes of a request.
 pub(crate) fn encode(id: u64, message: Request) -> Checked<Vec<u8>> {
     let mut bytes = vec![0; MAX_FRAME];
@@ -139,4 +149,28 @@ pub(crate) fn encode(id: u64, message: Request) -> Checked<Vec<u8>> {
         .map_err(|error| Failure::Assertion(format!("encoding {message:?}: {error}")))?;
     bytes.truncate(length);
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidelock_wire::{SelfTestReport, SelfTestStep};
+
+    use super::*;
+
+    #[test]
+    fn only_a_self_test_that_passed_is_a_pass() {
+        let answer = |outcome| {
+            Answer::SelfTest(SelfTestReport {
+                outcome,
+                stack: StackUse::default(),
+            })
+        };
+        let bad = passed(&answer(SelfTestOutcome::Failed(SelfTestStep::Handshake)));
+        assert_eq!(
+            bad.unwrap_err().to_string(),
+            "assertion-failed: the self-test failed at its step Handshake"
+        );
+        let other = passed(&Answer::Refused(tidelock_wire::Refusal::Unsupported));
+        assert!(other.is_err());
+    }
 }

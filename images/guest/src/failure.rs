@@ -23,6 +23,9 @@ pub(crate) enum Failure {
     /// Memory that was not given back.
     #[error("leaked-memory: {0}")]
     LeakedMemory(String),
+    /// What a check must see is not there: it can tell nothing, neither way.
+    #[error("broken-check: {0}")]
+    BrokenCheck(String),
     /// The kernel is tainted by more than an out-of-tree, unsigned module.
     #[error("new-taint: {0}")]
     NewTaint(String),

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Finds memory that grows with the number of repetitions.
 //!
-//! A leak of one object a cycle grows some counter by as many as there were cycles. Counts of
-//! the slab allocator are exact once each cache was told to shrink, which takes back what
-//! processors keep for themselves (else dozens of free objects count as used). What is freed
-//! later (RCU, work queues) has [`PATIENCE`] to go: a leak survives the wait, a delay does not.
+//! What leaks at each repetition grows in the first half of them and grows as much again in the
+//! second; what the kernel takes once, for itself, grows in one of them. Counts of the slab
+//! allocator are exact once each cache was told to shrink, which takes back what processors keep
+//! for themselves (else dozens of free objects count as used). What is freed later (RCU, work
+//! queues) has [`PATIENCE`] to go: a leak survives the wait, a delay does not.
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fmt,
+    fs::{self, File},
+    os::unix::fs::FileExt as _,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -21,195 +24,281 @@ use crate::{
 const CACHES: &str = "/sys/kernel/slab";
 /// How long freed memory may take to come back.
 const PATIENCE: Duration = Duration::from_secs(15);
-const PAUSE: Duration = Duration::from_millis(500);
-/// Pages that the kernel may take for itself meanwhile (per-processor lists, page tables).
-const SLACK_KIB: u64 = 512;
+const PAUSE: Duration = Duration::from_millis(250);
+/// For the kernel to free what it was told to drop.
+const GRACE: Duration = Duration::from_millis(50);
+/// How often to count until two counts agree.
+const TRIES: u32 = 12;
+/// As many KiB of memory may come and go while nothing is done.
+const IDLE_KIB: u64 = 32;
+/// As many objects of one slab cache may.
+const IDLE_OBJECTS: u64 = 8;
 
-/// What is in use.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Census {
-    /// Objects by slab cache.
-    slabs: BTreeMap<String, u64>,
-    /// Areas of vmalloc by caller.
-    areas: BTreeMap<String, u64>,
-    /// KiB that are in no list of free pages and in no cache that gives them back.
-    used_kib: u64,
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Kind {
+    /// Objects of a slab cache.
+    Slab,
+    /// Areas of vmalloc of one caller.
+    Areas,
+    /// KiB that nobody could have for the asking.
+    Used,
     /// KiB of per-processor memory.
-    percpu_kib: u64,
+    PerCpu,
     /// Threads.
-    threads: u64,
+    Threads,
 }
 
-/// A counter that grew.
+impl Kind {
+    /// By how much it grows over `cycles` repetitions, at the least, if each leaks.
+    const fn limit(self, cycles: u64) -> u64 {
+        match self {
+            // One a cycle. KFENCE takes a few of the leaked objects out of their cache.
+            Self::Slab | Self::Areas | Self::Threads | Self::PerCpu => cycles / 2,
+            // A page of 4 KiB a cycle, less the noise.
+            Self::Used => cycles * 2,
+        }
+    }
+
+    /// How much it may move while nothing is done.
+    const fn idle(self) -> u64 {
+        match self {
+            Self::Slab => IDLE_OBJECTS,
+            Self::Used => IDLE_KIB,
+            Self::Areas | Self::Threads | Self::PerCpu => 0,
+        }
+    }
+
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::Slab => "objects",
+            Self::Areas => "areas",
+            Self::Used | Self::PerCpu => "KiB",
+            Self::Threads => "threads",
+        }
+    }
+}
+
+/// What is in use, by kind and name.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Census(BTreeMap<(Kind, String), u64>);
+
+/// A counter that grew in both halves.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Growth {
+struct Growth {
+    kind: Kind,
     what: String,
-    by: u64,
-    unit: &'static str,
+    by: [u64; 2],
 }
 
 impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} +{} {}", self.what, self.by, self.unit)
+        let Self { kind, what, by } = self;
+        write!(f, "{what} +{} and +{} {}", by[0], by[1], kind.unit())
+    }
+}
+
+/// Takes back what each processor keeps of each slab cache. Its files stay open: to open them
+/// for each count makes hundreds of inodes, which are then counted, or not.
+struct Shrinkers(Vec<File>);
+
+impl Shrinkers {
+    fn open() -> Self {
+        // A kernel without SLUB's sysfs: the counts are less exact, the patience remains.
+        let caches = fs::read_dir(CACHES).into_iter().flatten().flatten();
+        // Aliases are links to the cache itself: once is enough. A cache may vanish meanwhile.
+        let real = caches.filter(|cache| cache.file_type().is_ok_and(|kind| kind.is_dir()));
+        let open = |cache: fs::DirEntry| {
+            let path = cache.path().join("shrink");
+            File::options().write(true).open(path).ok()
+        };
+        Self(real.filter_map(open).collect())
+    }
+
+    fn shrink(&self) {
+        for file in &self.0 {
+            // Of a cache that is gone there is nothing to take back.
+            let _ = file.write_at(b"1", 0);
+        }
+    }
+
+    /// As soon as two counts in a row agree, or the last of many.
+    fn settled(&self) -> Checked<Census> {
+        let mut last = Census::take(self)?;
+        for _ in 1..TRIES {
+            sleep(PAUSE);
+            let now = Census::take(self)?;
+            let agree = now.agrees_with(&last);
+            last = now;
+            if agree {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    /// Counts again for as long as `bad`, within patience.
+    fn patiently(&self, bad: impl Fn(&Census) -> bool) -> Checked<Census> {
+        let start = Instant::now();
+        loop {
+            let now = self.settled()?;
+            if !bad(&now) || start.elapsed() > PATIENCE {
+                return Ok(now);
+            }
+            sleep(PAUSE);
+        }
     }
 }
 
 impl Census {
     /// As of now, with all caches shrunk.
-    pub(crate) fn take() -> Checked<Self> {
+    fn take(shrinkers: &Shrinkers) -> Checked<Self> {
         // 4: without a line in the log; 3: page cache, dentries and inodes.
         for wish in ["4", "3"] {
             procfs::set("/proc/sys/vm/drop_caches", wish)?;
         }
-        shrink();
-        let memory = procfs::parse_memory(&procfs::read("/proc/meminfo")?);
-        let kib = |name| memory.get(name).copied().unwrap_or(0);
-        Ok(Self {
-            slabs: procfs::parse_slabs(&procfs::read("/proc/slabinfo")?),
-            areas: procfs::parse_areas(&procfs::read("/proc/vmallocinfo")?),
-            used_kib: kib("MemTotal").saturating_sub(
-                kib("MemFree") + kib("Buffers") + kib("Cached") + kib("SReclaimable"),
-            ),
-            percpu_kib: kib("Percpu"),
-            threads: procfs::parse_threads(&procfs::read("/proc/loadavg")?).unwrap_or(0),
-        })
+        // Inodes are freed after a grace period of RCU.
+        sleep(GRACE);
+        shrinkers.shrink();
+        // Adds up what each processor has counted for itself; it does so by itself every second.
+        let _ = procfs::set("/proc/sys/vm/stat_refresh", "1");
+        let memory = procfs::read("/proc/meminfo")?;
+        let (used, percpu) = memory_in_use(&memory, &procfs::read("/proc/zoneinfo")?)?;
+        let threads = procfs::parse_threads(&procfs::read("/proc/loadavg")?)
+            .ok_or_else(|| Failure::BrokenCheck("/proc/loadavg tells of no threads".into()))?;
+        let slabs = procfs::parse_slabs(&procfs::read("/proc/slabinfo")?);
+        let areas = procfs::parse_areas(&procfs::read("/proc/vmallocinfo")?);
+        Ok(Self(
+            named(Kind::Slab, "/proc/slabinfo", slabs)?
+                .chain(named(Kind::Areas, "/proc/vmallocinfo", areas)?)
+                .chain([
+                    ((Kind::Used, "used memory".into()), used),
+                    ((Kind::PerCpu, "per-processor memory".into()), percpu),
+                    ((Kind::Threads, "threads".into()), threads),
+                ])
+                .collect(),
+        ))
     }
 
-    /// What grew since `before` by more than any noise, if there were `cycles` repetitions.
-    pub(crate) fn grown_since(&self, before: &Self, cycles: u64) -> Vec<Growth> {
-        let limit = cycles / 2;
-        let slabs = grown(&before.slabs, &self.slabs, "objects");
-        let areas = grown(&before.areas, &self.areas, "areas");
-        let mut found: Vec<Growth> = slabs
-            .chain(areas)
-            .filter(|growth| growth.by >= limit)
-            .collect();
-        let totals = [
-            (
-                "used memory",
-                before.used_kib,
-                self.used_kib,
-                "KiB",
-                limit * 4 + SLACK_KIB,
-            ),
-            (
-                "per-processor memory",
-                before.percpu_kib,
-                self.percpu_kib,
-                "KiB",
-                limit,
-            ),
-            ("threads", before.threads, self.threads, "threads", limit),
-        ];
-        for (what, old, new, unit, limit) in totals {
-            if new.saturating_sub(old) >= limit {
-                found.push(Growth {
-                    what: what.into(),
-                    by: new - old,
-                    unit,
-                });
-            }
-        }
-        found
+    fn agrees_with(&self, other: &Self) -> bool {
+        let within = |(key, count): (&(Kind, String), &u64), other: &Self| {
+            count.abs_diff(other.of(key)) <= key.0.idle()
+        };
+        self.0.iter().all(|entry| within(entry, other))
+            && other.0.iter().all(|entry| within(entry, self))
     }
 
-    /// The greatest growth of a slab cache, and that of used memory: the noise, when all is well.
-    pub(crate) fn noise_since(&self, before: &Self) -> String {
-        let slab = grown(&before.slabs, &self.slabs, "objects").max_by_key(|growth| growth.by);
-        let slab = slab.map_or("no slab cache grew".into(), |growth| growth.to_string());
-        let used = i128::from(self.used_kib) - i128::from(before.used_kib);
-        format!("{slab}, used memory {used:+} KiB")
+    fn of(&self, key: &(Kind, String)) -> u64 {
+        self.0.get(key).copied().unwrap_or(0)
+    }
+
+    fn growth_since(&self, before: &Self, key: &(Kind, String)) -> u64 {
+        self.of(key).saturating_sub(before.of(key))
+    }
+
+    /// Whether anything grew since `before` as a leak would in `cycles` repetitions.
+    fn is_suspect(&self, before: &Self, cycles: u64) -> bool {
+        self.0
+            .keys()
+            .any(|key| self.growth_since(before, key) >= key.0.limit(cycles))
     }
 }
 
-/// Counts again until nothing has grown, or fails with what has.
-pub(crate) fn ensure_no_growth(before: &Census, cycles: u64) -> Checked<Census> {
-    let start = Instant::now();
-    loop {
-        let now = Census::take()?;
-        let grown = now.grown_since(before, cycles);
-        if grown.is_empty() {
-            return Ok(now);
-        }
-        if start.elapsed() > PATIENCE {
-            let list: Vec<String> = grown.iter().map(Growth::to_string).collect();
-            return Err(Failure::LeakedMemory(format!(
-                "over {cycles} cycles: {}",
-                list.join(", ")
-            )));
-        }
-        sleep(PAUSE);
-    }
-}
-
-fn grown<'a>(
-    before: &'a BTreeMap<String, u64>,
-    now: &'a BTreeMap<String, u64>,
-    unit: &'static str,
-) -> impl Iterator<Item = Growth> + 'a {
-    now.iter().filter_map(move |(name, count)| {
-        let by = count.saturating_sub(before.get(name).copied().unwrap_or(0));
-        (by > 0).then(|| Growth {
-            what: name.clone(),
-            by,
-            unit,
-        })
-    })
-}
-
-/// Takes back what each processor keeps of each slab cache.
-fn shrink() {
-    let Ok(caches) = fs::read_dir(CACHES) else {
-        // A kernel without SLUB's sysfs: the counts are less exact, the patience remains.
-        return;
+/// What grew in each half, of `cycles` repetitions, as a leak would.
+fn leaks(counts: [&Census; 3], cycles: u64) -> Vec<Growth> {
+    let [before, middle, after] = counts;
+    let growth = |key: &(Kind, String)| Growth {
+        kind: key.0,
+        what: key.1.clone(),
+        by: [
+            middle.growth_since(before, key),
+            after.growth_since(middle, key),
+        ],
     };
-    for cache in caches.flatten() {
-        let path = cache.path().join("shrink");
-        // Aliases are links to the cache itself: once is enough. A cache may vanish meanwhile.
-        if cache.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let _ = procfs::set(&path.to_string_lossy(), "1");
-        }
+    let is_leak = |growth: &Growth| growth.by.iter().all(|by| *by >= growth.kind.limit(cycles));
+    after.0.keys().map(growth).filter(is_leak).collect()
+}
+
+/// The greatest growth of a slab cache, and that of used memory: the noise, when all is well.
+fn noise(counts: [&Census; 3]) -> String {
+    let [before, middle, after] = counts;
+    let halves = [(before, middle), (middle, after)].map(|(old, new)| {
+        let slabs = new.0.keys().filter(|key| key.0 == Kind::Slab);
+        let most = slabs
+            .map(|key| (new.growth_since(old, key), key.1.as_str()))
+            .max()
+            .unwrap_or_default();
+        let used = |census: &Census| {
+            let key = (Kind::Used, "used memory".into());
+            i128::from(census.of(&key))
+        };
+        format!(
+            "{} +{} objects, used memory {:+} KiB",
+            most.1,
+            most.0,
+            used(new) - used(old)
+        )
+    });
+    halves.join("; ")
+}
+
+/// Does `half` twice, which is `cycles` repetitions each time, and fails with what grew in both;
+/// returns the noise. What grows once, because it is the first time, must have grown before.
+pub(crate) fn ensure_none(cycles: u64, mut half: impl FnMut() -> Checked<()>) -> Checked<String> {
+    let shrinkers = Shrinkers::open();
+    let before = shrinkers.settled()?;
+    half()?;
+    let middle = shrinkers.patiently(|now| now.is_suspect(&before, cycles))?;
+    half()?;
+    let after = shrinkers.patiently(|now| !leaks([&before, &middle, now], cycles).is_empty())?;
+    let counts = [&before, &middle, &after];
+    let found = leaks(counts, cycles);
+    if found.is_empty() {
+        return Ok(noise(counts));
     }
+    let list: Vec<String> = found.iter().map(Growth::to_string).collect();
+    Err(Failure::LeakedMemory(format!(
+        "over twice {cycles} cycles: {}",
+        list.join(", ")
+    )))
+}
+
+/// Counters of one kind, of which there must be some.
+fn named(
+    kind: Kind,
+    path: &str,
+    counts: BTreeMap<String, u64>,
+) -> Checked<impl Iterator<Item = ((Kind, String), u64)>> {
+    if counts.is_empty() {
+        return Err(Failure::BrokenCheck(format!(
+            "{path} holds nothing that can be counted"
+        )));
+    }
+    Ok(counts
+        .into_iter()
+        .map(move |(name, count)| ((kind, name), count)))
+}
+
+/// KiB in use and KiB of per-processor memory, from `/proc/meminfo` and `/proc/zoneinfo`.
+fn memory_in_use(memory: &str, zones: &str) -> Checked<(u64, u64)> {
+    let memory = procfs::parse_memory(memory);
+    let kib = |name: &str| {
+        memory
+            .get(name)
+            .copied()
+            .ok_or_else(|| Failure::BrokenCheck(format!("/proc/meminfo has no {name}")))
+    };
+    // Free pages that a processor keeps for its next allocation: some MiB, and not in MemFree.
+    let kept = procfs::parse_kept_pages(zones).ok_or_else(|| {
+        Failure::BrokenCheck("/proc/zoneinfo tells of no processor's free pages".into())
+    })? * procfs::PAGE_KIB;
+    let free = kib("MemFree")? + kib("Buffers")? + kib("Cached")? + kib("SReclaimable")? + kept;
+    let used = kib("MemTotal")?.checked_sub(free).ok_or_else(|| {
+        Failure::BrokenCheck("/proc/meminfo tells of more free memory than there is".into())
+    })?;
+    Ok((used, kib("Percpu")?))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn census(slab: u64, used_kib: u64) -> Census {
-        Census {
-            slabs: [("kmalloc-64".into(), slab)].into(),
-            used_kib,
-            ..Census::default()
-        }
-    }
-
-    #[test]
-    fn one_object_a_cycle_is_found_and_noise_is_not() {
-        let before = census(1000, 50_000);
-        assert_eq!(census(1040, 50_300).grown_since(&before, 200), []);
-        // KFENCE takes a few of the leaked objects out of their cache.
-        let found = census(1150, 50_300).grown_since(&before, 200);
-        assert_eq!(
-            found.iter().map(Growth::to_string).collect::<Vec<_>>(),
-            ["kmalloc-64 +150 objects"]
-        );
-    }
-
-    #[test]
-    fn one_page_or_thread_or_area_a_cycle_is_found() {
-        let before = census(0, 50_000);
-        let mut now = census(0, 51_000);
-        now.threads = 200;
-        now.areas = [("stack_alloc+0x1/0x2".into(), 200)].into();
-        let found = now.grown_since(&before, 200);
-        assert_eq!(
-            found.iter().map(Growth::to_string).collect::<Vec<_>>(),
-            [
-                "stack_alloc+0x1/0x2 +200 areas",
-                "used memory +1000 KiB",
-                "threads +200 threads"
-            ]
-        );
-    }
-}
+#[path = "leaks_tests.rs"]
+mod tests;

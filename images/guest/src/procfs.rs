@@ -63,7 +63,20 @@ pub(crate) fn parse_slabs(text: &str) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// Areas and their bytes by who asked for them, from `/proc/vmallocinfo`.
+/// Of x86-64.
+pub(crate) const PAGE_KIB: u64 = 4;
+
+/// Free pages that processors keep for themselves, from `/proc/zoneinfo`.
+pub(crate) fn parse_kept_pages(text: &str) -> Option<u64> {
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix("count:")?.trim().parse().ok())
+        .reduce(|sum: u64, count: u64| sum.saturating_add(count))
+}
+
+/// Areas by who asked for them, from `/proc/vmallocinfo`.
+///
+/// A caller in a module that is gone has no name, and at each load another address: all such
+/// callers are one.
 pub(crate) fn parse_areas(text: &str) -> BTreeMap<String, u64> {
     let mut areas = BTreeMap::new();
     for line in text.lines() {
@@ -72,11 +85,16 @@ pub(crate) fn parse_areas(text: &str) -> BTreeMap<String, u64> {
             continue;
         };
         if caller != "unpurged" {
+            let nameless = caller.starts_with("0x");
+            let caller = if nameless { GONE } else { caller };
             *areas.entry(caller.to_owned()).or_default() += 1;
         }
     }
     areas
 }
+
+/// Stands for every caller that the kernel has no name for.
+const GONE: &str = "(unloaded code)";
 
 /// KiB by name, from `/proc/meminfo`.
 pub(crate) fn parse_memory(text: &str) -> BTreeMap<String, u64> {
@@ -201,11 +219,23 @@ mod tests {
             0xffffc90000004000-0xffffc90000009000   20480 unpurged vm_area\n\
             0xffffc9000000c000-0xffffc90000011000   20480 copy_process+0x1ae/0x1a50 pages=4 vmalloc\n\
             0xffffc9000000c000-0xffffc90000011000   20480 copy_process+0x1ae/0x1a50 pages=4 vmalloc\n\
-            0xffffc90000014000-0xffffc90000017000   12288 vm_map_ram\n";
+            0xffffc90000014000-0xffffc90000017000   12288 vm_map_ram\n\
+            0xffffc90000018000-0xffffc9000001a000    8192 0xffffffffc03720a4 pages=1 vmalloc\n\
+            0xffffc9000001c000-0xffffc9000001e000    8192 0xffffffffc04110a4 pages=1 vmalloc\n";
         let areas = parse_areas(text);
         assert_eq!(areas.get("copy_process+0x1ae/0x1a50"), Some(&2));
         assert_eq!(areas.get("vm_map_ram"), Some(&1));
-        assert_eq!(areas.len(), 3);
+        assert_eq!(areas.get(GONE), Some(&2));
+        assert_eq!(areas.len(), 4);
+    }
+
+    #[test]
+    fn pages_that_processors_keep_are_summed() {
+        let text = "Node 0, zone      DMA\n  pages free     3840\n  pagesets\n    cpu: 0\n\
+            \x20             count:    7\n              high:  14\n  vm stats threshold: 2\n\
+            Node 0, zone    DMA32\n  pagesets\n    cpu: 0\n              count: 651\n";
+        assert_eq!(parse_kept_pages(text), Some(658));
+        assert_eq!(parse_kept_pages("Node 0, zone      DMA\n"), None);
     }
 
     #[test]
@@ -231,7 +261,8 @@ mod tests {
         #[test]
         fn no_text_panics(text in ".*") {
             let _ = (parse_module(&text), parse_slabs(&text), parse_areas(&text));
-            let _ = (parse_memory(&text), parse_threads(&text), text.parse::<Baseline>());
+            let _ = (parse_memory(&text), parse_threads(&text), parse_kept_pages(&text));
+            let _ = text.parse::<Baseline>();
         }
     }
 }

@@ -12,7 +12,7 @@ use tidelock_host::files;
 use tidelock_kbuild::{CoreObject, Sources};
 use tidelock_matrix::Cell;
 use tidelock_model::{Status, Tier};
-use tidelock_vm::{run::run_cell, spec::Event};
+use tidelock_vm::{kernel, run::run_cell, spec::Event};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Tally, module as style};
@@ -30,6 +30,9 @@ use crate::run::{
 enum Made {
     /// A file of `xtask/corpus`.
     Corpus(&'static str),
+    /// A file of `xtask/corpus`, called so in reports, that is loaded at boot as if it were a
+    /// driver of the kernel's own.
+    Driver(&'static str, &'static str),
     /// The module itself, called so in reports, with a leak sewn into its C.
     Leaking(&'static str, Leak),
     /// The module itself, with a core that panics when it is told to.
@@ -38,28 +41,63 @@ enum Made {
     Whatever,
 }
 
-/// What the module does each time it is loaded, and never makes up for.
-type Leak = &'static str;
+/// What the module does, and never makes up for.
+#[derive(Clone, Copy)]
+struct Leak {
+    /// A file of the module.
+    file: &'static str,
+    /// A line of it.
+    line: &'static str,
+    /// When it is done, before that line.
+    when: &'static str,
+    /// What is done.
+    sewn: &'static str,
+}
 
-const MEMORY: Leak =
-    "void *volatile forgotten = kmalloc(64, GFP_KERNEL); if (!forgotten) return -ENOMEM;";
-const REFERENCE: Leak = "__module_get(THIS_MODULE);";
+const fn at_load(sewn: &'static str) -> Leak {
+    Leak {
+        file: "src/main.c",
+        line: "\tret = tdl_device_init();\n",
+        when: "",
+        sewn,
+    }
+}
+
+const FORGET: &str = "{ void *volatile forgotten = kmalloc(64, GFP_KERNEL); (void)forgotten; }";
+const MEMORY: Leak = at_load(FORGET);
+const PAGE: Leak =
+    at_load("{ struct page *volatile forgotten = alloc_page(GFP_KERNEL); (void)forgotten; }");
+const REFERENCE: Leak = at_load("__module_get(THIS_MODULE);");
+/// When a frame is refused for what is in it.
+const REFUSED_FRAME: Leak = Leak {
+    file: "src/session.c",
+    line: "\tif (ret == -EPROTO || ret == -EMSGSIZE)\n",
+    when: "if (ret == -EPROTO)",
+    sewn: FORGET,
+};
+/// When an opener is refused.
+const REFUSED_OPEN: Leak = Leak {
+    file: "src/device.c",
+    line: "\tif (test_and_set_bit_lock(TDL_DEVICE_OPEN, &tdl_device_flags))\n",
+    when: "if (test_bit(TDL_DEVICE_OPEN, &tdl_device_flags))",
+    sewn: FORGET,
+};
 
 /// Something that goes wrong, and what must be said of it.
 struct Fault {
     made: Made,
     /// The test that is run.
     test: &'static str,
-    /// The status it must get.
+    /// The status that it must get the cell.
     status: Status,
-    /// The named verdict that must be the first word of its detail; none for a pass.
+    /// The named verdict that the test's detail must begin with; none for a pass.
     verdict: &'static str,
 }
 
 impl Fault {
     const fn name(&self) -> &'static str {
         match self.made {
-            Made::Corpus(name) | Made::Leaking(name, _) => name,
+            Made::Corpus(name) | Made::Driver(name, _) | Made::Leaking(name, _) => name,
             Made::Panicking => "rust_panic",
             Made::Whatever => self.test,
         }
@@ -99,15 +137,36 @@ const FAULTS: &[Fault] = &[
     module("panic", "load.module", "kernel-panic"),
     module("warning", "load.module", "kernel-warning"),
     module("new_taint", "load.taint", "new-taint"),
+    module("late_timer", "load.module", "kernel-oops"),
     module("soft_lockup", "load.module", "soft-lockup"),
     module("silent_hang", "load.module", "silent-hang"),
     leak("leaked_memory", MEMORY, "load.cycles", "leaked-memory"),
+    leak("leaked_page", PAGE, "load.cycles", "leaked-memory"),
+    leak(
+        "leaked_at_refused_frame",
+        REFUSED_FRAME,
+        "device.garbage",
+        "leaked-memory",
+    ),
+    leak(
+        "leaked_at_refused_open",
+        REFUSED_OPEN,
+        "device.two_openers",
+        "leaked-memory",
+    ),
     leak(
         "leaked_reference",
         REFERENCE,
         "load.taint",
         "leaked-reference",
     ),
+    // A kernel in trouble before the module is loaded is no ground to test the module on.
+    Fault {
+        made: Made::Driver("warning_at_boot", "warning"),
+        test: "load.module",
+        status: Status::Error,
+        verdict: "not-run: kernel-warning",
+    },
     // The one that must pass: a panic of the Rust core costs the module, never the host.
     Fault {
         made: Made::Panicking,
@@ -171,14 +230,20 @@ pub(super) fn run(context: &Context) -> Result<Tally> {
 /// Runs one fault and prints what it got.
 async fn one(lab: &Lab, cell: &Cell, fault: &Fault) -> Result<Tally> {
     let logs = lab.run_dir.join(fault.name());
-    let kernel = cell::unpack(lab, &cell.kernel).map_err(|ending| anyhow!(ending.reason))?;
+    let unpacked = cell::unpack(lab, &cell.kernel).map_err(|ending| anyhow!(ending.reason))?;
     let core = match fault.made {
         Made::Panicking => Some(lab.core_variant(Variant::FaultInjection).await?),
         Made::Leaking(..) => Some(lab.core().await?),
-        Made::Corpus(_) | Made::Whatever => None,
+        Made::Corpus(_) | Made::Driver(..) | Made::Whatever => None,
     };
     let module = tokio::task::block_in_place(|| build_fault(lab, cell, fault, core.as_deref()))?;
-    let mut spec = cell::spec(lab, kernel, module, &logs);
+    let mut spec = cell::spec(lab, unpacked, module.clone(), &logs);
+    if let Made::Driver(name, _) = fault.made {
+        spec.kernel.modules.push(kernel::Module {
+            name: name.to_owned(),
+            path: module,
+        });
+    }
     spec.tests = vec![fault.test.to_owned()];
     spec.parameters = WATCHDOG
         .iter()
@@ -191,13 +256,12 @@ async fn one(lab: &Lab, cell: &Cell, fault: &Fault) -> Result<Tally> {
     let quiet = |_: Event<'_>| {};
     let outcome = run_cell(&lab.engine, &spec, &quiet, &CancellationToken::new()).await;
     let test = outcome.tests.first().context("the test has no report")?;
-    let said = test.detail.split([':', ' ']).next().unwrap_or_default();
-    let held = test.status == fault.status && (fault.verdict.is_empty() || said == fault.verdict);
+    let held = outcome.status == fault.status && names(&test.detail, fault.verdict);
     let mark = if held { "ok" } else { "WRONG" };
     println!(
         "  {mark:<6}{:<26}{:<6}{}",
         fault.name(),
-        test.status,
+        outcome.status,
         test.detail
     );
     if !held {
@@ -211,10 +275,16 @@ async fn one(lab: &Lab, cell: &Cell, fault: &Fault) -> Result<Tally> {
     Ok(Tally::one(held))
 }
 
+/// Whether a detail begins with this verdict: all of its last word, too.
+fn names(detail: &str, verdict: &str) -> bool {
+    let rest = detail.strip_prefix(verdict);
+    verdict.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', ' ']))
+}
+
 /// Builds what is put in the place of the module.
 fn build_fault(lab: &Lab, cell: &Cell, fault: &Fault, core: Option<&Core>) -> Result<PathBuf> {
     let sources = match fault.made {
-        Made::Corpus(name) => corpus(lab, name)?,
+        Made::Corpus(name) | Made::Driver(_, name) => corpus(lab, name)?,
         Made::Whatever => corpus(lab, "refuses")?,
         Made::Panicking => lab.sources.clone(),
         Made::Leaking(_, leak) => leaking(&lab.sources, leak)?,
@@ -251,24 +321,25 @@ fn corpus(lab: &Lab, name: &str) -> Result<Sources> {
     Ok(Sources::of(all)?)
 }
 
-/// Our module, with `leak` sewn into its start.
+/// Our module, with `leak` sewn into it.
 fn leaking(sources: &Sources, leak: Leak) -> Result<Sources> {
-    const FILE: &str = "src/main.c";
-    const INIT: &str = "module_init(tdl_init);";
+    let Leak {
+        file,
+        line,
+        when,
+        sewn,
+    } = leak;
     let mut sources = sources.clone();
     let text = sources
         .files
-        .get_mut(FILE)
-        .with_context(|| format!("no {FILE}"))?;
+        .get_mut(file)
+        .with_context(|| format!("no {file}"))?;
     let before = String::from_utf8(std::mem::take(text))?;
     anyhow::ensure!(
-        before.contains(INIT),
-        "{FILE} has no {INIT} to sew the leak to"
+        before.matches(line).count() == 1,
+        "{file} does not have the line {line:?} once, to sew the leak to"
     );
-    let sewn = format!(
-        "static int __init leaking_init(void)\n{{\n{leak}\nreturn tdl_init();\n}}\n\
-         module_init(leaking_init);"
-    );
-    *text = format!("#include <linux/slab.h>\n{}", before.replace(INIT, &sewn)).into_bytes();
+    let after = before.replace(line, &format!("{when} {sewn}\n{line}"));
+    *text = format!("#include <linux/slab.h>\n{after}").into_bytes();
     Ok(sources)
 }
