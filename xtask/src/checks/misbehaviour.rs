@@ -145,13 +145,13 @@ const FAULTS: &[Fault] = &[
     leak(
         "leaked_at_refused_frame",
         REFUSED_FRAME,
-        "device.garbage",
+        "device.refusals",
         "leaked-memory",
     ),
     leak(
         "leaked_at_refused_open",
         REFUSED_OPEN,
-        "device.two_openers",
+        "device.refusals",
         "leaked-memory",
     ),
     leak(
@@ -206,6 +206,7 @@ pub(super) fn run(context: &Context) -> Result<Tally> {
         .clone();
     runtime::block_on(async {
         let request = LabRequest {
+            live: Arc::new(tidelock_report::Live::stderr()),
             run_dir: context.root.join("target/misbehaviour"),
             root: context.root.clone(),
             tier: Tier::Quick,

@@ -83,6 +83,7 @@ impl Boot {
         let report = runtime::block_on(async {
             let dir = root.join("target/bench");
             let request = LabRequest {
+                live: Arc::new(tidelock_report::Live::stderr()),
                 all_kernels: false,
                 run_dir: dir.join(cell.kernel.release.as_str()),
                 root,

@@ -91,6 +91,7 @@ impl Matrix {
             let live = Arc::new(Live::stderr());
             let fetcher = sources::fetcher(&self.source)?;
             let request = LabRequest {
+                live: Arc::clone(&live),
                 run_dir: new_run_dir(&root),
                 root,
                 tier: self.tier(),

@@ -61,6 +61,7 @@ impl Shell {
         tools::require(&tools, self.host.install())?;
         runtime::block_on(async {
             let request = LabRequest {
+                live: Arc::new(tidelock_report::Live::stderr()),
                 all_kernels: false,
                 run_dir: root.join("target/shell").join(cell.kernel.release.as_str()),
                 root,

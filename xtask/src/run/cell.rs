@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use tidelock_archive::{NoProgress, deb};
+use tidelock_archive::deb;
 use tidelock_host::files;
 use tidelock_kbuild::{CheckPolicy, CoreObject};
 use tidelock_matrix::{Cell, LockedKernel, LockedPackage};
@@ -24,7 +24,7 @@ use super::{
     build::{self, Built, Ingredients, record},
     ending::Ending,
     lab::Lab,
-    modules, results,
+    modules, results, sources,
 };
 
 /// What a cell tells of its way.
@@ -196,7 +196,8 @@ pub(crate) async fn fetch(lab: &Lab, cell: &Cell) -> Result<(), Ending> {
             .iter()
             .flat_map(|root| root.files()),
     );
-    let fetched = lab.fetcher.fetch(&files, Arc::new(NoProgress)).await;
+    let progress = sources::shown(&lab.live, cell.kernel.release.as_str());
+    let fetched = lab.fetcher.fetch(&files, progress).await;
     fetched
         .map(drop)
         .map_err(|errors| Ending::of_fetch(&errors))

@@ -7,11 +7,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tidelock_archive::{Fetcher, Mode, NoProgress, deb};
+use tidelock_archive::{Fetcher, Mode, deb};
 use tidelock_core_build::{CoreRequest, Network, RustSrc, Toolchain, Variant};
 use tidelock_host::files;
 use tidelock_matrix::LockedPackage;
 use tidelock_model::Sha256;
+use tidelock_report::Live;
+
+use super::sources;
 
 /// The core's object, in memory: it is linked into the module of every kernel.
 #[derive(Debug)]
@@ -29,16 +32,16 @@ pub(crate) async fn request(
     cache: &Path,
     package: &LockedPackage,
     fetcher: &Fetcher,
-    variant: Variant,
+    live: &Arc<Live>,
 ) -> Result<CoreRequest> {
     let toolchain = Toolchain::detect(root)?;
     let rust_src = match RustSrc::detect(&toolchain) {
         Ok(found) => found,
-        Err(_) => locked(cache, package, fetcher, &toolchain).await?,
+        Err(_) => locked(cache, package, fetcher, live, &toolchain).await?,
     };
     Ok(CoreRequest {
         workspace: root.to_owned(),
-        variant,
+        variant: Variant::Shipping,
         toolchain,
         rust_src,
         network: match fetcher.mode() {
@@ -54,12 +57,16 @@ async fn locked(
     cache: &Path,
     package: &LockedPackage,
     fetcher: &Fetcher,
+    live: &Arc<Live>,
     toolchain: &Toolchain,
 ) -> Result<RustSrc> {
     let place = cache.join("rust-src").join(package.file.sha256.to_hex());
     if !place.is_dir() {
         let fetched = fetcher
-            .fetch(std::slice::from_ref(&package.file), Arc::new(NoProgress))
+            .fetch(
+                std::slice::from_ref(&package.file),
+                sources::shown(live, package.name.as_str()),
+            )
             .await?;
         let path = fetched
             .into_iter()

@@ -4,13 +4,13 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use tidelock_archive::{Fetcher, NoProgress};
+use tidelock_archive::Fetcher;
 use tidelock_core_build::{CoreRequest, Variant};
 use tidelock_host::{files, tools::Tool};
 use tidelock_kbuild::Sources;
 use tidelock_matrix::Cell;
 use tidelock_model::{Release, Sha256, Tier};
-use tidelock_report::PlannedCell;
+use tidelock_report::{Live, PlannedCell};
 use tidelock_vm::{
     engine::{self, Engine},
     guest::{self, Guest},
@@ -23,7 +23,7 @@ use super::{
     cell,
     core::{self, Core},
     results::Results,
-    sources::Plans,
+    sources::{self, Plans},
 };
 
 /// Disk that saved states of guests may take before the oldest go.
@@ -73,6 +73,8 @@ pub(crate) struct Lab {
     pub(crate) missing: Vec<Release>,
     /// Whether kept verdicts are passed over.
     pub(crate) rerun: bool,
+    /// What shows the run.
+    pub(crate) live: Arc<Live>,
     /// Where packages come from.
     pub(crate) fetcher: Fetcher,
     /// The C shim.
@@ -90,7 +92,6 @@ pub(crate) struct Lab {
 }
 
 /// What to run, and how.
-#[derive(Debug)]
 pub(crate) struct LabRequest {
     /// The root of the checkout.
     pub(crate) root: PathBuf,
@@ -104,6 +105,8 @@ pub(crate) struct LabRequest {
     pub(crate) tests: Vec<String>,
     /// Whether kept verdicts are passed over.
     pub(crate) rerun: bool,
+    /// What shows the run.
+    pub(crate) live: Arc<Live>,
 }
 
 impl Lab {
@@ -123,7 +126,7 @@ impl Lab {
         let sources = Sources::read(&request.root.join("kmod"))?;
         let package = &plans.lock.rust_src;
         let core_request =
-            core::request(&request.root, &cache, package, &fetcher, Variant::Shipping).await?;
+            core::request(&request.root, &cache, package, &fetcher, &request.live).await?;
         let complete = request.all_kernels && request.tests.is_empty();
         let missing = if complete && request.tier == Tier::Full {
             let missing = plans.lock.missing.iter();
@@ -152,6 +155,7 @@ impl Lab {
             complete,
             missing,
             rerun: request.rerun,
+            live: request.live,
             fetcher,
             sources,
             core_key: core_request.key()?,
@@ -180,7 +184,13 @@ impl Lab {
     /// The kernel of `first`, ready to be booted without the module.
     async fn canary(&self, first: &Cell) -> Result<CellSpec, String> {
         let files = first.kernel.image_files();
-        let fetched = self.fetcher.fetch(&files, Arc::new(NoProgress)).await;
+        let fetched = self
+            .fetcher
+            .fetch(
+                &files,
+                sources::shown(&self.live, first.kernel.release.as_str()),
+            )
+            .await;
         fetched.map_err(|errors| errors.to_string())?;
         let kernel = cell::unpack(self, &first.kernel).map_err(|ending| ending.reason)?;
         let logs = self.run_dir.join("canary");

@@ -81,7 +81,6 @@ pub(crate) fn fetcher(options: &SourceOptions) -> Result<Fetcher> {
 }
 
 /// Shows a fetch, called `label`, on what shows the run.
-#[expect(dead_code, reason = "the callers that have a Live take it up next")]
 pub(crate) fn shown(live: &Arc<Live>, label: impl Into<String>) -> Arc<dyn Progress> {
     Arc::new(Shown(DownloadProgress::new(Arc::clone(live), label)))
 }
