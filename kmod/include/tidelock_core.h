@@ -65,8 +65,9 @@ void tdl_random(u8 *buf, size_t len);
 u64 tdl_unix_time(void);
 /*
  * The core has panicked: msg is len bytes of text, not terminated, that are only read here.
- * Never returns, though objtool must not be told: the shim marks the engine dead, leaves the private stack with all frames
- * on it, frees what the core had allocated, and fails the call with -ENOTRECOVERABLE.
+ * Never returns, though objtool must not be told: the shim marks the engine dead, leaves the
+ * private stack with all frames on it, frees what the core had allocated, and fails the call
+ * with -ENOTRECOVERABLE.
  */
 void tdl_core_panicked(const u8 *msg, size_t len);
 

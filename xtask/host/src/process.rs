@@ -189,6 +189,11 @@ pub fn cancel() {
     }
 }
 
+/// Whether [`cancel`] was called: nothing starts any more.
+pub fn is_cancelled() -> bool {
+    children().cancelled
+}
+
 /// Starts and registers a child; `None` when the factory is being stopped.
 fn start(command: &mut Command) -> io::Result<Option<Child>> {
     let mut children = children();

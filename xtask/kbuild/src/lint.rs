@@ -37,11 +37,13 @@ impl LintReport {
 /// Builds the module with sparse looking at each file (`C=2`), each on its own; the root must
 /// have sparse in it, the module may lack its core.
 ///
-/// Only what it says of the module's own files counts: its release lags behind the kernel's
-/// headers and complains of those.
+/// Only what it warns of in the module's own files counts: its release lags behind the kernel's
+/// headers and warns of those. Where it does not understand them at all it has seen nothing of
+/// the module either.
 ///
 /// # Errors
-/// When the root has no sparse, or the sources do not build.
+/// When the root has no sparse, or one that is too old for the headers, or the sources do not
+/// build.
 pub fn sparse(cache: &Path, request: &CompileRequest<'_>) -> Result<LintReport, KbuildError> {
     if !request.root.path.join("usr/bin/sparse").exists() {
         return Err(KbuildError::Incomplete {
@@ -61,18 +63,27 @@ pub fn sparse(cache: &Path, request: &CompileRequest<'_>) -> Result<LintReport, 
         Some(_) => "",
         None => "as -o core.o_shipped /dev/null\n",
     };
+    // Not `C=2`: kernels from 7.0 on then ask a script of theirs whether the checker is new
+    // enough, and Debian's packages lack the script, so that none is.
     let ran = sandbox.run(&format!(
-        "{core}{} C=2 CHECK=sparse TIDELOCK_SPLIT=1 KBUILD_MODPOST_WARN=1 modules",
+        "{core}{} KBUILD_CHECKSRC=2 CHECK=sparse TIDELOCK_SPLIT=1 KBUILD_MODPOST_WARN=1 modules",
         compile::make(request)
     ))?;
     files::write_atomic(request.log, ran.log.as_bytes())?;
+    let own: Vec<&str> = request.sources.files.keys().map(String::as_str).collect();
+    if let Some(line) = lost(&ran.log, &own) {
+        return Err(KbuildError::Incomplete {
+            what: format!("a sparse that understands this kernel's headers ({line})"),
+            packages: vec![format!("the build root {}", request.root.path.display())],
+        });
+    }
     if let (false, Some(what)) = (ran.status.success(), infrastructure::sign(&ran.log)) {
         return Err(KbuildError::Toolchain {
             what: what.into(),
             log: request.log.into(),
         });
     }
-    // Kernels from 7.0 on leave a sparse out that they hold to be too old, and go on.
+    // A build that leaves the checker out goes on all the same.
     if !ran
         .log
         .lines()
@@ -83,7 +94,6 @@ pub fn sparse(cache: &Path, request: &CompileRequest<'_>) -> Result<LintReport, 
             packages: vec![format!("the build root {}", request.root.path.display())],
         });
     }
-    let own: Vec<&str> = request.sources.files.keys().map(String::as_str).collect();
     let report = of_sparse(&ran.log, &own);
     if report.is_clean() && !ran.status.success() {
         return Err(KbuildError::Toolchain {
@@ -94,14 +104,23 @@ pub fn sparse(cache: &Path, request: &CompileRequest<'_>) -> Result<LintReport, 
     Ok(report)
 }
 
+/// Whether a line of output is about one of the files `own`.
+fn is_about(line: &str, own: &[&str]) -> bool {
+    let path = line.split(':').next().unwrap_or_default();
+    let path = path.strip_prefix("/work/").unwrap_or(path);
+    own.contains(&path)
+}
+
+/// The first line that tells that a header, and not one of the files `own`, was not understood.
+fn lost<'a>(log: &'a str, own: &[&str]) -> Option<&'a str> {
+    log.lines()
+        .find(|line| line.contains(": error: ") && !is_about(line, own))
+}
+
 /// The complaints in sparse's output about one of the files `own`.
 fn of_sparse(log: &str, own: &[&str]) -> LintReport {
     let complains = |line: &&str| line.contains(": warning: ") || line.contains(": error: ");
-    let is_own = |line: &&str| {
-        let path = line.split(':').next().unwrap_or_default();
-        let path = path.strip_prefix("/work/").unwrap_or(path);
-        own.contains(&path)
-    };
+    let is_own = |line: &&str| is_about(line, own);
     LintReport {
         complaints: log
             .lines()
@@ -199,6 +218,9 @@ mod tests {
         let report = of_sparse(log, &["src/a.c"]);
         assert_eq!(report.complaints.len(), 2);
         assert!(of_sparse("  CHECK   /work/src/a.c\n", &["src/a.c"]).is_clean());
+        assert_eq!(lost(log, &["src/a.c"]), None);
+        let old = "/kernel/usr/src/h/include/rwonce.h:67:16: error: got __typeof_unqual__";
+        assert_eq!(lost(&format!("{log}{old}\n"), &["src/a.c"]), Some(old));
     }
 
     fn scripts(body: &str) -> tempfile::TempDir {

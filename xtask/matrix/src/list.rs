@@ -15,6 +15,7 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Listed {
     /// What `uname -r` says.
+    #[serde(rename = "kernel")]
     pub release: Release,
     /// Its series.
     pub series: Series,

@@ -56,6 +56,11 @@ impl Live {
             live.shared.step_aside_for_panics();
             return live;
         }
+        Self::plain()
+    }
+
+    /// Lines on standard error, a terminal or not: for commands that write there themselves.
+    pub fn plain() -> Self {
         Self::lines(Box::new(std::io::stderr()), Paint::for_stderr())
     }
 

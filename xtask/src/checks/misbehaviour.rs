@@ -206,7 +206,7 @@ pub(super) fn run(context: &Context) -> Result<Tally> {
         .clone();
     runtime::block_on(async {
         let request = LabRequest {
-            live: Arc::new(tidelock_report::Live::stderr()),
+            live: Arc::new(tidelock_report::Live::plain()),
             run_dir: context.root.join("target/misbehaviour"),
             root: context.root.clone(),
             tier: Tier::Quick,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use tidelock_archive::NoProgress;
+use tidelock_archive::{Fetcher, NoProgress};
 use tidelock_host::{
     files, process,
     tools::{self, Tool},
@@ -90,20 +90,36 @@ fn newest_source() -> Result<PathBuf> {
         .ok_or_else(|| anyhow!("no /usr/src/linux-source-*.tar.xz: is linux-source installed?"))
 }
 
-/// sparse over the module as each series' newest standard kernel sees it.
+/// sparse over the module as each series' newest standard kernel sees it, of those whose build
+/// root has a sparse that understands the kernel's headers.
 fn sparse(context: &Context) -> Result<Tally> {
     let plans = Plans::read(&context.root)?;
     let fetcher = sources::fetcher(&context.source)?;
-    let mut newest: BTreeMap<_, &LockedKernel> = BTreeMap::new();
+    let mut series: BTreeMap<_, Vec<&LockedKernel>> = BTreeMap::new();
     let standard = |kernel: &&LockedKernel| kernel.flavour == Flavour::Standard;
     for kernel in plans.lock.kernels.iter().filter(standard) {
-        // The lock is sorted by version: the last of a series is its newest.
-        newest.insert(kernel.series, kernel);
+        series.entry(kernel.series).or_default().push(kernel);
     }
     let sources = Sources::read(&context.root.join("kmod"))?;
-    let cache = files::cache_dir()?;
     let mut tally = Tally::default();
-    for kernel in newest.into_values() {
+    for kernels in series.into_values() {
+        tally += one_of(&kernels, &plans, &fetcher, &sources, context)?;
+    }
+    anyhow::ensure!(tally != Tally::default(), "sparse ran on no kernel at all");
+    Ok(tally)
+}
+
+/// sparse as one of `kernels` sees the module: the newest that it can be run for. The lock is
+/// sorted by version; a series that it runs for no kernel of is a failure.
+fn one_of(
+    kernels: &[&LockedKernel],
+    plans: &Plans,
+    fetcher: &Fetcher,
+    sources: &Sources,
+    context: &Context,
+) -> Result<Tally> {
+    let cache = files::cache_dir()?;
+    for kernel in kernels.iter().rev() {
         let root = plans
             .lock
             .root(&kernel.root)
@@ -113,7 +129,7 @@ fn sparse(context: &Context) -> Result<Tally> {
         runtime::block_on(fetched)?;
         let with = Ingredients {
             cache: &cache,
-            sources: &sources,
+            sources,
             core: None,
             store: fetcher.store(),
         };
@@ -121,19 +137,20 @@ fn sparse(context: &Context) -> Result<Tally> {
             .root
             .join("target/module")
             .join(kernel.release.as_str());
-        tally += sparse_on(kernel, root, &with, &log)?;
+        if let Some(tally) = sparse_on(kernel, root, &with, &log)? {
+            return Ok(tally);
+        }
     }
-    anyhow::ensure!(tally != Tally::default(), "sparse ran on no kernel at all");
-    Ok(tally)
+    Ok(Tally::one(false))
 }
 
-/// sparse over the module as one kernel sees it.
+/// sparse over the module as one kernel sees it; none where its build root's cannot be used.
 fn sparse_on(
     kernel: &LockedKernel,
     root: &LockedRoot,
     with: &Ingredients<'_>,
     log: &Path,
-) -> Result<Tally> {
+) -> Result<Option<Tally>> {
     let (root, headers) =
         build::tools(kernel, root, with).map_err(|ending| anyhow!(ending.reason))?;
     let probes = ProbeRequest {
@@ -155,11 +172,10 @@ fn sparse_on(
     };
     let checker = format!("sparse on {}", kernel.release);
     match tidelock_kbuild::sparse(with.cache, &request) {
-        Ok(report) => Ok(told(&checker, with.sources.files.len(), &report)),
-        // Not a pass: it is not counted at all. The older series do count.
+        Ok(report) => Ok(Some(told(&checker, with.sources.files.len(), &report))),
         Err(error @ KbuildError::Incomplete { .. }) => {
             println!("{checker}: not run: {error}");
-            Ok(Tally::default())
+            Ok(None)
         }
         Err(error) => Err(error.into()),
     }

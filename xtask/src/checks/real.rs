@@ -68,7 +68,7 @@ async fn prepare(
     };
     let wanted = [one("5.10")?, one("6.1")?, one("7.3")?];
     let request = LabRequest {
-        live: Arc::new(tidelock_report::Live::stderr()),
+        live: Arc::new(tidelock_report::Live::plain()),
         all_kernels: false,
         run_dir: dir.to_owned(),
         root: context.root.clone(),

@@ -83,7 +83,7 @@ impl Boot {
         let report = runtime::block_on(async {
             let dir = root.join("target/bench");
             let request = LabRequest {
-                live: Arc::new(tidelock_report::Live::stderr()),
+                live: Arc::new(tidelock_report::Live::plain()),
                 all_kernels: false,
                 run_dir: dir.join(cell.kernel.release.as_str()),
                 root,

@@ -6,9 +6,9 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tidelock_archive::NoProgress;
+use tidelock_archive::{NoProgress, Store};
 use tidelock_matrix::{Depth, Diff, LockedKernel, Verification};
-use tidelock_model::{Flavour, Release, Series};
+use tidelock_model::{Flavour, Release, Series, Tier};
 
 use super::options::{self, SourceOptions};
 use crate::{
@@ -27,10 +27,10 @@ pub(crate) struct Kernels {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the kernels of matrix.lock
-    #[command(
-        after_help = "Examples:\n  cargo xtask kernels list\n  cargo xtask kernels list --json"
-    )]
-    List(Output),
+    #[command(after_help = "Examples:\n  cargo xtask kernels list\n  \
+                      cargo xtask kernels list --tier quick --json\n  \
+                      cargo xtask kernels list --kernel '6.12*'")]
+    List(Listing),
     /// Show what the archive offers now, through its whole signed chain
     #[command(after_help = "Example:\n  cargo xtask kernels discover")]
     Discover(Asking),
@@ -58,6 +58,18 @@ struct Output {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Listing {
+    /// Only the kernels of a tier
+    #[arg(long, value_name = "TIER")]
+    tier: Option<Tier>,
+    /// Only kernels whose release fits the pattern; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    kernel: Vec<String>,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -90,7 +102,7 @@ impl Kernels {
     pub(crate) fn run(self) -> Result<Exit> {
         let root = options::checkout();
         match self.command {
-            Command::List(output) => list(&root, &output),
+            Command::List(listing) => list(&root, &listing),
             Command::Discover(asking) => runtime::block_on(discover(&root, &asking)),
             Command::Lock(locking) if locking.dry_run => {
                 runtime::block_on(diff(&root, &locking.asking)).map(|_| Exit::Passed)
@@ -146,9 +158,43 @@ fn print_kernels(kernels: &[LockedKernel], output: &Output) -> Result<()> {
     Ok(())
 }
 
-fn list(root: &Path, output: &Output) -> Result<Exit> {
+fn list(root: &Path, listing: &Listing) -> Result<Exit> {
     let plans = sources::Plans::read(root)?;
-    print_kernels(&plans.lock.kernels, output)?;
+    let (matrix, lock, tier) = (&plans.matrix, &plans.lock, listing.tier);
+    let store = Store::open()?;
+    let listed = tidelock_matrix::list(matrix, lock, &store, tier, &listing.kernel)
+        .map_err(sources::unplannable)?;
+    if listing.output.json {
+        println!("{}", serde_json::to_string_pretty(&listed)?);
+        return Ok(Exit::Passed);
+    }
+    println!(
+        "{:<34}{:<8}{:<10}{:<20}{:<22}{:>9}  {:<8}TIERS",
+        "KERNEL", "SERIES", "FLAVOUR", "SUITE", "VERSION", "MB", "CACHED"
+    );
+    for kernel in &listed {
+        let tiers: Vec<String> = kernel.tiers.iter().map(ToString::to_string).collect();
+        println!(
+            "{:<34}{:<8}{:<10}{:<20}{:<22}{:>9}  {:<8}{}",
+            kernel.release,
+            kernel.series,
+            kernel.flavour,
+            kernel.suite,
+            kernel.version,
+            kernel.bytes / 1_000_000,
+            if kernel.cached { "yes" } else { "no" },
+            tiers.join(" ")
+        );
+    }
+    println!("{} kernels", listed.len());
+    if tier.is_none() && listing.kernel.is_empty() && !lock.missing.is_empty() {
+        let missing: Vec<&str> = lock.missing.iter().map(|k| k.release.as_str()).collect();
+        println!(
+            "{} more are listed by the archive and no longer served: {}",
+            missing.len(),
+            missing.join(" ")
+        );
+    }
     Ok(Exit::Passed)
 }
 

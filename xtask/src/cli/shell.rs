@@ -21,7 +21,7 @@ use crate::{
 
 /// Boot a kernel with the module built for it, and give a shell in it
 ///
-/// The module is at /tidelock.ko (`insmod /tidelock.ko`). Ctrl-] ends the machine.
+/// The module is loaded; its file is /tidelock.ko. `exit` or Ctrl-] ends the machine.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cargo xtask shell 6.1.0-56-amd64")]
 pub(crate) struct Shell {
@@ -61,7 +61,7 @@ impl Shell {
         tools::require(&tools, self.host.install())?;
         runtime::block_on(async {
             let request = LabRequest {
-                live: Arc::new(tidelock_report::Live::stderr()),
+                live: Arc::new(tidelock_report::Live::plain()),
                 all_kernels: false,
                 run_dir: root.join("target/shell").join(cell.kernel.release.as_str()),
                 root,

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `cargo xtask test`: everything CI runs.
 
-use std::time::Instant;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
+use tidelock_host::process;
+use tokio::sync::oneshot;
 
 use super::options::{self, HostOptions, SourceOptions};
 use crate::{
     checks::{Context, STEPS, Step, Tally},
     exit::{Exit, UsageError},
+    run::runtime,
 };
 
 /// Run every check of the repository, as CI does
@@ -50,27 +56,54 @@ impl Test {
             install: self.host.install(),
             source: self.source,
         };
-        let mut total = Tally::default();
-        let mut red = Vec::new();
-        for step in steps {
-            let tally = run_step(step, &context);
-            total += tally;
-            if !tally.green() {
-                red.push(step.name);
-            }
+        interruptible(move || run_all(&steps, &context))
+    }
+}
+
+/// Runs `work` on a thread of its own, while this one listens for Ctrl-C: some steps only wait
+/// for a child, and what that child has started must end as well.
+fn interruptible(work: impl FnOnce() -> Exit + Send + 'static) -> Result<Exit> {
+    let (tell, told) = oneshot::channel();
+    let worker = thread::spawn(move || {
+        // Nobody hears it once the run was interrupted.
+        let _ = tell.send(work());
+    });
+    let ended = runtime::block_on(async { told.await.context("the steps fell over") });
+    if ended.is_err() {
+        // Its children are dead: it takes back what it had half done, and ends.
+        let start = Instant::now();
+        while !worker.is_finished() && start.elapsed() < runtime::PATIENCE {
+            thread::sleep(Duration::from_millis(20));
         }
-        if !red.is_empty() {
-            println!("\nfailed: {}", red.join(", "));
+    }
+    ended
+}
+
+/// Runs every step, also after one failed, unless the run is interrupted.
+fn run_all(steps: &[&Step], context: &Context) -> Exit {
+    let mut total = Tally::default();
+    let mut red = Vec::new();
+    for step in steps {
+        let tally = run_step(step, context);
+        if process::is_cancelled() {
+            return Exit::Interrupted;
         }
-        println!(
-            "\ntidelock: {} passed, {} failed",
-            total.passed, total.failed
-        );
-        Ok(if red.is_empty() {
-            Exit::Passed
-        } else {
-            Exit::Failed
-        })
+        total += tally;
+        if !tally.green() {
+            red.push(step.name);
+        }
+    }
+    if !red.is_empty() {
+        println!("\nfailed: {}", red.join(", "));
+    }
+    println!(
+        "\ntidelock: {} passed, {} failed",
+        total.passed, total.failed
+    );
+    if red.is_empty() {
+        Exit::Passed
+    } else {
+        Exit::Failed
     }
 }
 

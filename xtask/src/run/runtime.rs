@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::exit::Interrupted;
 
 /// How long stages that compute may take to notice that they were stopped.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs `work` to its end, or to an interrupt.
 ///
