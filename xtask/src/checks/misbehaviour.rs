@@ -13,6 +13,7 @@ use tidelock_kbuild::{CoreObject, Sources};
 use tidelock_matrix::Cell;
 use tidelock_model::{Status, Tier};
 use tidelock_vm::{kernel, run::run_cell, spec::Event};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Tally, module as style};
@@ -22,6 +23,7 @@ use crate::run::{
     core::Core,
     lab::{Lab, LabRequest},
     runtime,
+    schedule::Budget,
     sources::{self, Plans},
 };
 
@@ -218,18 +220,31 @@ pub(super) fn run(context: &Context) -> Result<Tally> {
         cell::fetch(&lab, &cell)
             .await
             .map_err(|ending| anyhow!(ending.reason))?;
-        let lab = Arc::new(lab);
-        let mut tally = Tally::default();
         println!("on {}:", cell.kernel.release);
-        for fault in FAULTS {
-            tally += one(&lab, &cell, fault).await?;
-        }
-        Ok(tally)
+        all(Arc::new(lab), Arc::new(cell)).await
     })
 }
 
+/// Runs all faults side by side: they are guests that wait to be found out, most of the time.
+async fn all(lab: Arc<Lab>, cell: Arc<Cell>) -> Result<Tally> {
+    let permits = Arc::new(Semaphore::new(Budget::of_host().jobs(None).get()));
+    let mut tasks = JoinSet::new();
+    for fault in FAULTS {
+        let (lab, cell, permits) = (Arc::clone(&lab), Arc::clone(&cell), Arc::clone(&permits));
+        tasks.spawn(async move {
+            let _permit = permits.acquire_owned().await?;
+            one(&lab, &cell, fault).await
+        });
+    }
+    let mut tally = Tally::default();
+    while let Some(done) = tasks.join_next().await {
+        tally += done??;
+    }
+    Ok(tally)
+}
+
 /// Runs one fault and prints what it got.
-async fn one(lab: &Lab, cell: &Cell, fault: &Fault) -> Result<Tally> {
+async fn one(lab: &Arc<Lab>, cell: &Arc<Cell>, fault: &'static Fault) -> Result<Tally> {
     let logs = lab.run_dir.join(fault.name());
     let unpacked = cell::unpack(lab, &cell.kernel).map_err(|ending| anyhow!(ending.reason))?;
     let core = match fault.made {
@@ -237,7 +252,11 @@ async fn one(lab: &Lab, cell: &Cell, fault: &Fault) -> Result<Tally> {
         Made::Leaking(..) => Some(lab.core().await?),
         Made::Corpus(_) | Made::Driver(..) | Made::Whatever => None,
     };
-    let module = tokio::task::block_in_place(|| build_fault(lab, cell, fault, core.as_deref()))?;
+    let built = {
+        let (lab, cell) = (Arc::clone(lab), Arc::clone(cell));
+        tokio::task::spawn_blocking(move || build_fault(&lab, &cell, fault, core.as_deref()))
+    };
+    let module = built.await??;
     let mut spec = cell::spec(lab, unpacked, module.clone(), &logs);
     if let Made::Driver(name, _) = fault.made {
         spec.kernel.modules.push(kernel::Module {
