@@ -99,7 +99,15 @@ fn cached(place: &Path, key: &Sha256) -> Option<CoreArtifact> {
 
 fn make(request: &CoreRequest, key: Sha256, folder: &Path) -> Result<(), CoreError> {
     let start = Instant::now();
-    let archive = compile(request)?;
+    let work = request.workspace.join("target/core");
+    files::make_dir(&work)?;
+    // A folder of its own for each build, gone afterwards: cargo tells by time what is fresh, our
+    // key by content, and an older file of a newer package must not pass for the one built last.
+    let target = tempfile::Builder::new()
+        .prefix(request.variant.as_str())
+        .tempdir_in(&work)
+        .map_err(FileError::of("create a folder in", &work))?;
+    let archive = compile(request, &work, target.path())?;
     let object = folder.join(OBJECT);
     let work = archive.parent().unwrap_or(folder);
     link(&request.toolchain, &archive, work, &object)?;
@@ -124,11 +132,10 @@ fn make(request: &CoreRequest, key: Sha256, folder: &Path) -> Result<(), CoreErr
 }
 
 /// Runs cargo; the static library.
-fn compile(request: &CoreRequest) -> Result<PathBuf, CoreError> {
+fn compile(request: &CoreRequest, work: &Path, target: &Path) -> Result<PathBuf, CoreError> {
     let mut fetch = process::command("cargo");
     fetch.args(recipe::fetch(request.network, &request.toolchain.host));
     process::run(fetch, Some(&request.workspace))?;
-    let work = request.workspace.join("target/core");
     let cargo_home = cargo_home();
     let places = Places {
         workspace: request.workspace.clone(),
@@ -137,10 +144,9 @@ fn compile(request: &CoreRequest) -> Result<PathBuf, CoreError> {
         library: request.rust_src.library().to_owned(),
         registries: names(&cargo_home.join("registry/src"))?,
         cargo_home,
-        target_dir: work.join(request.variant.as_str()),
+        target_dir: target.to_owned(),
     };
     overlay::write(&places.overlay)?;
-    files::make_dir(&places.target_dir)?;
     let mut sandbox = process::command("bwrap");
     sandbox
         .args(recipe::sandbox(&places))

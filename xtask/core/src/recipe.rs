@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Toolchain, rust_src::PARTS};
 
 /// Raised when the same inputs are to give another object.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// A target without an operating system: no vector registers, no red zone.
 pub(crate) const TARGET: &str = "x86_64-unknown-none";
