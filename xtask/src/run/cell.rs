@@ -292,12 +292,14 @@ async fn measure(
 
 /// Makes the logs of tests that were run in `old` found in `new` too; whether they are there.
 fn link_logs(old: &Path, new: &Path, tests: &[TestReport]) -> bool {
-    tests.iter().all(|test| {
-        let from = old.join(&test.name);
-        // What did not run has none.
-        test.status == Status::Skip
-            || (from.is_dir() && files::symlink_atomic(&from, &new.join(&test.name)).is_ok())
-    })
+    // What did not run has none.
+    let ran = || tests.iter().filter(|test| test.status != Status::Skip);
+    // All or none: what is measured anew must not be written through a link to the old.
+    ran().all(|test| old.join(&test.name).is_dir())
+        && ran().all(|test| {
+            let (from, to) = (old.join(&test.name), new.join(&test.name));
+            files::symlink_atomic(&from, &to).is_ok()
+        })
 }
 
 /// A cell with its module built and checked, ready to boot.
@@ -405,6 +407,30 @@ fn report(lab: &Lab, cell: &Cell, tried: Tried) -> CellReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logs_are_linked_all_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        let test = |name: &str, status| TestReport {
+            name: name.into(),
+            status,
+            duration_ms: 0,
+            detail: String::new(),
+            measured: Measured::new(),
+        };
+        let tests = [
+            test("load.module", Status::Pass),
+            test("load.taint", Status::Fail),
+            test("load.cycles", Status::Skip),
+        ];
+        files::make_dir(&old.join("load.module")).unwrap();
+        assert!(!link_logs(&old, &new, &tests));
+        assert!(!new.join("load.module").exists(), "a link was left");
+        files::make_dir(&old.join("load.taint")).unwrap();
+        assert!(link_logs(&old, &new, &tests));
+        assert!(new.join("load.taint").is_dir() && !new.join("load.cycles").exists());
+    }
 
     fn measured(capabilities: &str) -> Measured {
         [("capabilities".to_owned(), capabilities.to_owned())].into()

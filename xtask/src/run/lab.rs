@@ -128,9 +128,11 @@ impl Lab {
         let core_request =
             core::request(&request.root, &cache, package, &fetcher, &request.live).await?;
         let complete = request.all_kernels && request.tests.is_empty();
-        let missing = if complete && request.tier == Tier::Full {
-            let missing = plans.lock.missing.iter();
-            missing.map(|kernel| kernel.release.clone()).collect()
+        let missing = if complete {
+            let (matrix, lock) = (&plans.matrix, &plans.lock);
+            let missing = tidelock_matrix::missing(matrix, lock, Some(request.tier), &[])
+                .map_err(sources::unplannable)?;
+            missing.into_iter().map(|kernel| kernel.release).collect()
         } else {
             Vec::new()
         };
