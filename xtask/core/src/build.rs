@@ -2,6 +2,7 @@
 //! From sources to an inspected object in the cache. The only part that does things.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -15,9 +16,12 @@ use tidelock_host::{
 use tidelock_model::{KeyBuilder, Sha256};
 
 use crate::{
-    CoreArtifact, CoreError, CoreRecord, Freshness, RustSrc, Toolchain, Variant, inspect, overlay,
+    CoreArtifact, CoreError, CoreRecord, Freshness, RustSrc, Toolchain, Variant, crates, inspect,
+    locked::{self, Locked},
+    overlay,
     recipe::{self, Network, Places},
     sources,
+    workspace::Workspace,
 };
 
 /// What to build, from what, and where to keep it.
@@ -107,7 +111,7 @@ fn make(request: &CoreRequest, key: Sha256, folder: &Path) -> Result<(), CoreErr
         .prefix(request.variant.as_str())
         .tempdir_in(&work)
         .map_err(FileError::of("create a folder in", &work))?;
-    let archive = compile(request, &work, target.path())?;
+    let archive = compile(request, target.path())?;
     let object = folder.join(OBJECT);
     let work = archive.parent().unwrap_or(folder);
     link(&request.toolchain, &archive, work, &object)?;
@@ -131,32 +135,57 @@ fn make(request: &CoreRequest, key: Sha256, folder: &Path) -> Result<(), CoreErr
     Ok(())
 }
 
-/// Runs cargo; the static library.
-fn compile(request: &CoreRequest, work: &Path, target: &Path) -> Result<PathBuf, CoreError> {
-    let mut fetch = process::command("cargo");
-    fetch.args(recipe::fetch(request.network, &request.toolchain.host));
-    process::run(fetch, Some(&request.workspace))?;
-    let cargo_home = cargo_home();
+/// Runs cargo in `work`, an empty folder; the static library.
+fn compile(request: &CoreRequest, work: &Path) -> Result<PathBuf, CoreError> {
     let places = Places {
-        workspace: request.workspace.clone(),
+        workspace: work.join("workspace"),
         sysroot: request.toolchain.sysroot.clone(),
         overlay: work.join("rust"),
         library: request.rust_src.library().to_owned(),
-        registries: names(&cargo_home.join("registry/src"))?,
-        cargo_home,
-        target_dir: target.to_owned(),
+        crates: work.join("crates"),
+        config: work.join("config.toml"),
+        target_dir: work.join("target"),
     };
+    Workspace::read(&request.workspace)?.write(&places.workspace)?;
+    let packages = packages(request, &places.workspace)?;
+    crates::unpack(&packages, &crates::caches(&cargo_home())?, &places.crates)?;
+    files::write_atomic(&places.config, crates::CONFIG.as_bytes())?;
     overlay::write(&places.overlay)?;
+    files::make_dir(&places.target_dir)?;
     let mut sandbox = process::command("bwrap");
     sandbox
         .args(recipe::sandbox(&places))
         .args(recipe::cargo(request.variant));
-    process::run(sandbox, Some(&request.workspace))?;
+    process::run(sandbox, Some(work))?;
     Ok(places
         .target_dir
         .join(recipe::TARGET)
         .join(recipe::PROFILE)
         .join("libtidelock_core.a"))
+}
+
+/// Lets cargo reduce our lock file to the packages of the core's own workspace and bring them.
+///
+/// It does so with the user's settings, which name the registry to ask, but may also patch a
+/// package: what our lock file does not have is refused.
+fn packages(request: &CoreRequest, reduced: &Path) -> Result<BTreeSet<Locked>, CoreError> {
+    let (ours, theirs) = (
+        request.workspace.join("Cargo.lock"),
+        reduced.join("Cargo.lock"),
+    );
+    files::write_atomic(&theirs, &files::read(&ours)?)?;
+    let mut fetch = process::command("cargo");
+    fetch.args(recipe::fetch(request.network));
+    process::run(fetch, Some(reduced))?;
+    let allowed = locked::closure(&ours)?;
+    let packages = locked::all(&theirs)?;
+    match packages.difference(&allowed).next() {
+        None => Ok(packages),
+        Some(package) => Err(CoreError::Unlocked {
+            package: package.stem(),
+            lock: ours,
+        }),
+    }
 }
 
 /// Where cargo keeps crates.
@@ -165,19 +194,6 @@ fn cargo_home() -> PathBuf {
     var("CARGO_HOME")
         .or_else(|| Some(var("HOME")?.join(".cargo")))
         .unwrap_or_default()
-}
-
-/// The names in a folder, in order; none when there is no such folder.
-fn names(dir: &Path) -> Result<Vec<String>, FileError> {
-    let mut found = Vec::new();
-    if dir.is_dir() {
-        for entry in fs::read_dir(dir).map_err(FileError::of("list", dir))? {
-            let entry = entry.map_err(FileError::of("list", dir))?;
-            found.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// Makes one object of the library, in which only the exports have names that others see.

@@ -58,6 +58,39 @@ pub enum CoreError {
         /// What is wrong.
         message: String,
     },
+    /// cargo resolved a package that the lock file does not have.
+    #[error(
+        "cargo wants {package} for the core, which {} does not lock: is it patched in cargo's \
+         configuration, or the lock file out of date?",
+        lock.display()
+    )]
+    Unlocked {
+        /// Name and version.
+        package: String,
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// cargo says it has fetched a package, and keeps no file of it.
+    #[error(
+        "{package}.crate is not in cargo's cache of any registry: the core needs the packages \
+         themselves, which a directory source has not"
+    )]
+    NoCrate {
+        /// Name and version.
+        package: String,
+    },
+    /// A package in cargo's cache is another one than was locked.
+    #[error("{} is not the package that Cargo.lock names: remove it and try again", path.display())]
+    ChangedCrate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A package is not laid out as cargo lays out packages.
+    #[error("{package}.crate does not hold a folder {package} with a Cargo.toml")]
+    OddCrate {
+        /// Name and version.
+        package: String,
+    },
     /// The object breaks a rule of kernel code.
     #[error(transparent)]
     Inspect(#[from] InspectError),

@@ -11,19 +11,21 @@
 //! same bytes.
 
 mod build;
+mod crates;
 mod error;
 pub mod inspect;
+mod locked;
 mod overlay;
 mod recipe;
 mod record;
 mod rust_src;
 mod sources;
 mod toolchain;
+mod workspace;
 
 pub use build::{CoreRequest, build};
 pub use error::CoreError;
 pub use recipe::{Network, Variant};
 pub use record::{CoreArtifact, CoreRecord, Freshness};
 pub use rust_src::{RustSrc, RustSrcOrigin};
-pub use sources::{SOURCES, source_digest};
 pub use toolchain::Toolchain;

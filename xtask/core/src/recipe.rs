@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Toolchain, rust_src::PARTS};
+use crate::{Toolchain, crates::CONFIG, rust_src::PARTS};
 
 /// Raised when the same inputs are to give another object.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// A target without an operating system: no vector registers, no red zone.
 pub(crate) const TARGET: &str = "x86_64-unknown-none";
@@ -105,6 +105,7 @@ pub(crate) const RUSTFLAGS: [&str; 13] = [
 /// into every symbol, and no flag can change that.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
+    /// The core's own workspace (see `workspace`).
     pub(crate) workspace: PathBuf,
     /// The toolchain's own folder.
     pub(crate) sysroot: PathBuf,
@@ -112,29 +113,36 @@ pub(crate) struct Places {
     pub(crate) overlay: PathBuf,
     /// The source itself.
     pub(crate) library: PathBuf,
-    pub(crate) cargo_home: PathBuf,
-    /// Names of the folders, one a registry, in which cargo unpacks crates. They are no part of
-    /// the core either.
-    pub(crate) registries: Vec<String>,
+    /// The locked packages (see `crates`).
+    pub(crate) crates: PathBuf,
+    /// cargo's settings.
+    pub(crate) config: PathBuf,
     pub(crate) target_dir: PathBuf,
 }
 
-/// The call that brings the locked crates; the build itself has no network.
-pub(crate) fn fetch(network: Network, host: &str) -> Vec<String> {
-    let mut arguments: Vec<String> = ["fetch", "--locked"].map(String::from).into();
-    arguments.push(format!("--target={TARGET}"));
-    // For build scripts and procedural macros.
-    arguments.push(format!("--target={host}"));
+/// The call that brings the packages of the core's own workspace, with the user's settings, and
+/// reduces its lock file to them. For all targets: what cargo resolves it must have.
+pub(crate) fn fetch(network: Network) -> Vec<String> {
+    let mut arguments = vec!["fetch".into()];
     arguments.extend((network == Network::Offline).then(|| "--offline".into()));
     arguments
 }
 
-/// Arguments of bubblewrap: everything under fixed names, read-only but for cargo's cache and
-/// the target folder; no network and no environment. cargo's own arguments follow.
+/// Arguments of bubblewrap: everything under fixed names, read-only but for the target folder;
+/// no network, no environment, no capability, nothing of the user's. cargo's own arguments follow.
 pub(crate) fn sandbox(places: &Places) -> Vec<String> {
-    let mut arguments: Vec<String> = ["--unshare-all", "--die-with-parent", "--new-session"]
-        .map(String::from)
-        .into();
+    let mut arguments: Vec<String> = [
+        "--unshare-all",
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+        // cargo's own notes on what it has used.
+        "--tmpfs",
+        "/cargo",
+    ]
+    .map(String::from)
+    .into();
     let mut mount = |kind: &str, from: &Path, to: &str| {
         arguments.extend([kind.into(), from.display().to_string(), to.into()]);
     };
@@ -158,7 +166,8 @@ pub(crate) fn sandbox(places: &Places) -> Vec<String> {
             &format!("/rust/{part}"),
         );
     }
-    mount("--bind", &places.cargo_home, "/cargo");
+    mount("--ro-bind", &places.crates, "/crates");
+    mount("--ro-bind", &places.config, "/cargo/config.toml");
     mount("--bind", &places.target_dir, "/target");
     let fixed = [
         "--proc",
@@ -172,16 +181,16 @@ pub(crate) fn sandbox(places: &Places) -> Vec<String> {
         "--clearenv",
     ];
     arguments.extend(fixed.map(String::from));
-    for (name, value) in environment(places) {
+    for (name, value) in environment() {
         arguments.extend(["--setenv".into(), name.into(), value]);
     }
     arguments.push("/toolchain/bin/cargo".into());
     arguments
 }
 
-fn environment(places: &Places) -> Vec<(&'static str, String)> {
+fn environment() -> Vec<(&'static str, String)> {
     let flags = RUSTFLAGS.map(String::from).into_iter();
-    let flags: Vec<String> = flags.chain(remappings(places)).collect();
+    let flags: Vec<String> = flags.chain(remappings()).collect();
     vec![
         ("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")),
         ("CARGO_HOME", "/cargo".into()),
@@ -197,13 +206,10 @@ fn environment(places: &Places) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn remappings(places: &Places) -> Vec<String> {
-    let remap = |from: &str, to: &str| format!("--remap-path-prefix={from}={to}");
-    let registries = places.registries.iter();
-    let crates = registries.map(|name| remap(&format!("/cargo/registry/src/{name}"), "crates"));
-    crates
-        .chain([remap("/tidelock", "tidelock"), remap("/rust", "rust")])
-        .collect()
+fn remappings() -> Vec<String> {
+    ["crates", "tidelock", "rust"]
+        .map(|name| format!("--remap-path-prefix=/{name}={name}"))
+        .into()
 }
 
 /// cargo's arguments for the static library.
@@ -276,12 +282,12 @@ pub(crate) fn fingerprint(variant: Variant) -> String {
         sysroot: "sysroot".into(),
         overlay: "overlay".into(),
         library: "library".into(),
-        cargo_home: "cargo-home".into(),
-        registries: vec!["registry".into()],
+        crates: "crates".into(),
+        config: "config".into(),
         target_dir: "target".into(),
     };
     format!(
-        "{:?}\n{:?}\n{:?}\n{:?}\n{LINKER_SCRIPT}",
+        "{:?}\n{:?}\n{:?}\n{:?}\n{LINKER_SCRIPT}{CONFIG}",
         sandbox(&places),
         cargo(variant),
         link(path("archive"), path("script"), path("object")),
@@ -301,17 +307,17 @@ mod tests {
     #[test]
     fn the_calls_are_these() {
         let places = Places {
-            workspace: "/w".into(),
+            workspace: "/w/target/core/t/workspace".into(),
             sysroot: "/s".into(),
             overlay: "/w/target/core/rust".into(),
             library: "/l/library".into(),
-            cargo_home: "/h".into(),
-            registries: vec!["a".into(), "b".into()],
+            crates: "/w/target/core/t/crates".into(),
+            config: "/w/target/core/t/config.toml".into(),
             target_dir: "/w/target/core/shipping".into(),
         };
         let [archive, script, linked, object] = ["a", "s", "l", "o"].map(Path::new);
         insta::assert_debug_snapshot!((
-            fetch(Network::Offline, "x86_64-unknown-linux-gnu"),
+            fetch(Network::Offline),
             sandbox(&places),
             cargo(Variant::Shipping),
             link(archive, script, linked),

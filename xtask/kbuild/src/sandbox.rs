@@ -90,6 +90,7 @@ impl Sandbox<'_> {
     pub fn command(&self, script: &str) -> Result<Command, KbuildError> {
         let mut command = process::command("bwrap");
         command.args(["--unshare-all", "--die-with-parent", "--new-session"]);
+        command.args(["--cap-drop", "ALL"]);
         command.arg("--ro-bind").arg(&self.root.path).arg("/");
         // objtool looks up the limit of its stack in /proc since Linux 7.1.
         command.args(["--dev", "/dev", "--proc", "/proc"]);

@@ -9,10 +9,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     sync::Mutex,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tidelock_host::process;
@@ -177,7 +178,7 @@ async fn each_misbehaviour_has_its_verdict() {
     assert_eq!(got, expected);
 }
 
-/// A cell that was booted is restored the next time, and copies share neither clock nor chance.
+/// A cell that was booted is restored the next time; another command line is another state.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_run_restores() {
     let bench = Bench::new();
@@ -190,6 +191,36 @@ async fn the_second_run_restores() {
     let mut other = spec;
     other.parameters.push("another=word".into());
     assert_eq!(bench.run(&other).await.1, Some(Origin::Booted));
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_secs()
+}
+
+/// Copies of one saved machine share neither random numbers nor the hour at which it was saved.
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_share_neither_chance_nor_clock() {
+    let bench = Bench::new();
+    let spec = bench.spec(&["corpus.chance"]);
+    bench.run(&spec).await;
+    // So long that the clock of the saved machine is plainly behind.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let mut drawn = BTreeSet::new();
+    for _ in 0..3 {
+        let before = now();
+        let (outcome, origin) = bench.run(&spec).await;
+        assert_eq!(origin, Some(Origin::Saved));
+        let [test] = &outcome.tests[..] else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(test.status, Status::Pass, "{test:?}");
+        let seconds: u64 = test.measured["seconds"].parse().unwrap();
+        assert!((before..=now()).contains(&seconds), "{before} {seconds}");
+        assert_eq!(test.measured["random"].len(), 32);
+        drawn.insert(test.measured["random"].clone());
+    }
+    assert_eq!(drawn.len(), 3, "{drawn:?}");
 }
 
 /// A cancelled cell, and one whose future is dropped, leave no QEMU, no socket and no half state.

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `corpus.`: a guest that misbehaves on purpose. The host must give each its own verdict.
+//! `corpus.`: a guest that misbehaves on purpose, for the host's own tests. The host must give
+//! each misbehaviour its own verdict.
 
 use std::{fs::OpenOptions, io::Write as _, thread::sleep, time::Duration};
 
-use rustix::system::{RebootCommand, reboot};
+use rustix::{
+    rand::{GetRandomFlags, getrandom},
+    system::{RebootCommand, reboot},
+    time::{ClockId, clock_gettime},
+};
 
 use super::{Act, Offered, SHORT, Test};
 use crate::{
@@ -26,6 +31,7 @@ pub(super) const TESTS: &[Test] = &[
     machine("corpus.init_exits", init_exits),
     machine("corpus.kmsg_lost", kmsg_lost),
     machine("corpus.no_marker", no_marker),
+    machine("corpus.chance", chance),
 ];
 
 const NAME: &str = "corpus";
@@ -118,6 +124,23 @@ fn kmsg_lost(stage: &mut Stage, _: &Heart) -> Checked<()> {
     }
     drop(held);
     pass(stage)
+}
+
+/// No misbehaviour: tells what must differ between copies of one saved machine, for the host to
+/// compare.
+fn chance(stage: &mut Stage, _: &Heart) -> Checked<()> {
+    let mut bytes = [0; 16];
+    getrandom(&mut bytes[..], GetRandomFlags::empty()).map_err(Failure::system("getrandom"))?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let now = clock_gettime(ClockId::Realtime);
+    ktap(stage.ktap.plan(1))?;
+    ktap(stage.ktap.line(&format!("# random: {hex}")))?;
+    ktap(stage.ktap.line(&format!("# seconds: {}", now.tv_sec)))?;
+    ktap(
+        stage
+            .ktap
+            .verdict("corpus.chance", &Verdict::Passed(String::new())),
+    )
 }
 
 /// DONE without the end marker in the log: nothing can be said of the log's end.
