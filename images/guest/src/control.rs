@@ -25,6 +25,8 @@ const AWAY: Duration = Duration::from_millis(10);
 pub(crate) enum Command {
     /// The names of the tests.
     List,
+    /// What the clock says, for the host to see how fast it runs.
+    Clock,
     /// One test, in a world whose clock and entropy are these.
     Run(Run),
     /// A shell on the control port; the rows and columns of the terminal when given.
@@ -45,7 +47,7 @@ pub(crate) struct Run {
 /// A line that is no command.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "not a command: {line:?} ({why}); known are LIST, RUN <unix-nanos> <64 hex digits> <test>, \
+    "not a command: {line:?} ({why}); known are LIST, CLOCK, RUN <unix-nanos> <64 hex digits> <test>, \
      SHELL [<rows> <columns>]"
 )]
 pub(crate) struct BadCommand {
@@ -62,6 +64,7 @@ pub(crate) fn parse(line: &str) -> Result<Command, BadCommand> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     match words[..] {
         ["LIST"] => Ok(Command::List),
+        ["CLOCK"] => Ok(Command::Clock),
         ["SHELL"] => Ok(Command::Shell(None)),
         ["SHELL", rows, columns] => match (rows.parse(), columns.parse()) {
             (Ok(rows), Ok(columns)) => Ok(Command::Shell(Some((rows, columns)))),
@@ -169,6 +172,7 @@ mod tests {
         assert_eq!((run.nanos, run.test.as_str()), (17, "load.module"));
         assert_eq!(run.entropy[..3], [0, 0xff, 0x1a]);
         assert_eq!(parse("LIST\n").unwrap(), Command::List);
+        assert_eq!(parse("CLOCK").unwrap(), Command::Clock);
         assert_eq!(parse("SHELL").unwrap(), Command::Shell(None));
         assert_eq!(
             parse("SHELL 24 80").unwrap(),

@@ -9,7 +9,7 @@ use crate::{
     failure::{Checked, Failure},
     kmsg::{self, Level, Stream},
     ktap::Ktap,
-    ports,
+    ports, reseed,
     run::Stage,
     shell, tests,
 };
@@ -61,6 +61,7 @@ fn attend(control: &File, voice: Voice, drivers: usize) -> Checked<Infallible> {
             .map_err(Failure::system("read the control port"))?;
         match parse(&line) {
             Ok(Command::List) => stage.say(&format!("TESTS {}", tests::names().join(" ")))?,
+            Ok(Command::Clock) => stage.say(&format!("CLOCK {}", reseed::monotonic()))?,
             Ok(Command::Run(run)) => stage.run(&run)?,
             Ok(Command::Shell(size)) => match shell::serve(control, size) {
                 Ok(()) => stage.say("SHELL ended")?,

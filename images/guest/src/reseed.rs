@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 
 use rustix::{
     ioctl::{self, NoArg, Setter, opcode},
-    time::{ClockId, Timespec, clock_settime},
+    time::{ClockId, Timespec, clock_gettime, clock_settime},
 };
 
 use crate::failure::{Checked, Failure};
@@ -34,6 +34,13 @@ pub(crate) fn set_clock(nanos: u64) -> Checked<()> {
         tv_nsec: i64::try_from(nanos % 1_000_000_000).unwrap_or(0),
     };
     clock_settime(ClockId::Realtime, time).map_err(Failure::system("set the clock"))
+}
+
+/// Nanoseconds since boot, by the clock that timeouts go by.
+pub(crate) fn monotonic() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let nanos = i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec);
+    u64::try_from(nanos).unwrap_or_default()
 }
 
 /// Gives `entropy` to the kernel's generator and makes it start anew from it.

@@ -9,6 +9,7 @@ use std::{
 use tidelock_host::files::{self, FileError};
 
 use crate::{
+    clock,
     engine::Engine,
     initramfs::{self, Contents},
     judge::{self, Judgement},
@@ -140,9 +141,12 @@ async fn ready(
         End::Said(said) => Some(said.clone()),
         _ => None,
     };
-    let saved = match said {
-        Some(_) => Some(vm.qmp.save(&slot.machine(), engine.qemu.version).await),
-        None => None,
+    let (clock, saved) = match said {
+        Some(_) => (
+            clock::check(vm, &mut heard).await,
+            Some(vm.qmp.save(&slot.machine(), engine.qemu.version).await),
+        ),
+        None => (Ok(None), None),
     };
     // The machine has done its work, and what it said is in the sockets.
     let _ = vm.child.kill().await;
@@ -158,6 +162,12 @@ async fn ready(
     if release != spec.kernel.release.as_str() {
         let reason = format!("booted {}, but uname says {release}", spec.kernel.release);
         return Err(Judgement::infrastructure(&reason));
+    }
+    // First: what a kernel with a wrong clock complains of means nothing.
+    match clock {
+        Ok(None) => {}
+        Ok(Some(wrong)) => return Err(Judgement::infrastructure(&wrong)),
+        Err(error) => return Err(Judgement::infrastructure(&error.to_string())),
     }
     if let Some(trouble) = judge::came_up(&heard.kmsg, &serial) {
         return Err(trouble);

@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod boot;
+mod clock;
 pub mod engine;
 pub mod guest;
 pub mod initramfs;

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Raise it when the same inputs give another state, or are held to another standard.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// How much all saved states may take on disk.
 pub const BUDGET: u64 = 4 << 30;
 /// Written last: without it a state is not whole.

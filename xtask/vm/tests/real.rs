@@ -223,6 +223,22 @@ async fn copies_share_neither_chance_nor_clock() {
     assert_eq!(drawn.len(), 3, "{drawn:?}");
 }
 
+/// A kernel that has mismeasured its processor's counter is no ground for a verdict.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_clock_is_the_factorys_trouble() {
+    let bench = Bench::new();
+    let mut spec = bench.spec(&["corpus.not_ok"]);
+    // What a busy host was seen to make a kernel believe, of a counter ten times as fast.
+    spec.parameters.push("tsc_early_khz=255073".into());
+    let (outcome, _) = bench.run(&spec).await;
+    assert_eq!(outcome.status, Status::Error);
+    assert!(
+        outcome.reason.contains("the guest's clock went"),
+        "{}",
+        outcome.reason
+    );
+}
+
 /// A cancelled cell, and one whose future is dropped, leave no QEMU, no socket and no half state.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_cell_leaves_nothing() {
