@@ -9,8 +9,13 @@
 #ifndef TIDELOCK_COMPAT_H
 #define TIDELOCK_COMPAT_H
 
+#include <linux/fs.h>
+#include <linux/net.h>
 #include <linux/objtool.h>
+#include <linux/rcupdate.h>
+#include <linux/time64.h>
 #include <linux/version.h>
+#include <net/sock.h>
 
 #include "compat_config.h"
 
@@ -28,5 +33,79 @@
 #else
 #define TDL_STACK_SWITCH_NON_STANDARD(func) STACK_FRAME_NON_STANDARD(func)
 #endif
+
+/* The address that proto_ops.connect takes. */
+#if TDL_HAVE_SOCKADDR_UNSIZED
+typedef struct sockaddr_unsized tdl_sockaddr;
+#else
+typedef struct sockaddr tdl_sockaddr;
+#endif
+
+/* What proto_ops.accept takes behind the two sockets. */
+#if TDL_HAVE_PROTO_ACCEPT_ARG
+#define TDL_ACCEPT_PARAMETERS struct proto_accept_arg *tdl_arg
+#define TDL_ACCEPT_FLAGS (tdl_arg->flags)
+#define TDL_ACCEPT_KERN (tdl_arg->kern)
+static inline int tdl_inner_accept(const struct proto_ops *ops, struct socket *sock,
+				   struct socket *child, int flags, bool kern)
+{
+	struct proto_accept_arg arg = { .flags = flags, .kern = kern };
+
+	return ops->accept(sock, child, &arg);
+}
+#else
+#define TDL_ACCEPT_PARAMETERS int tdl_flags, bool tdl_kern
+#define TDL_ACCEPT_FLAGS tdl_flags
+#define TDL_ACCEPT_KERN tdl_kern
+static inline int tdl_inner_accept(const struct proto_ops *ops, struct socket *sock,
+				   struct socket *child, int flags, bool kern)
+{
+	return ops->accept(sock, child, flags, kern);
+}
+#endif
+
+/* The file in an RCU-protected place, with a reference. Under rcu_read_lock(). */
+static inline struct file *tdl_get_file_rcu(struct file __rcu **slot)
+{
+#if TDL_HAVE_GET_FILE_RCU_SLOT
+	return get_file_rcu(slot);
+#else
+	struct file *file = rcu_dereference(*slot);
+
+	return file && get_file_rcu(file) ? file : NULL;
+#endif
+}
+
+static inline s64 tdl_inode_changed(const struct inode *inode)
+{
+#if TDL_HAVE_INODE_GET_CTIME
+	struct timespec64 time = inode_get_ctime(inode);
+#else
+	struct timespec64 time = inode->i_ctime;
+#endif
+
+	return timespec64_to_ns(&time);
+}
+
+/* The socket of a file, or NULL. */
+static inline struct socket *tdl_sock_from_file(struct file *file)
+{
+#if TDL_HAVE_SOCK_FROM_FILE_ERRNO
+	int err;
+
+	return sock_from_file(file, &err);
+#else
+	return sock_from_file(file);
+#endif
+}
+
+static inline void tdl_sk_error_report(struct sock *sk)
+{
+#if TDL_HAVE_SK_ERROR_REPORT
+	sk_error_report(sk);
+#else
+	sk->sk_error_report(sk);
+#endif
+}
 
 #endif /* TIDELOCK_COMPAT_H */

@@ -51,6 +51,127 @@ struct tdl_hello {
 	u64 frames_refused;	/* written to the device and not accepted, since then */
 };
 
+/* struct tdl_status.mode, struct tdl_order.mode (tidelock_wire::Mode). */
+#define TDL_OFF				1u
+#define TDL_PERMISSIVE			2u
+#define TDL_ENFORCE			3u
+
+/* struct tdl_ask_facts.direction (tidelock_wire::Direction). */
+#define TDL_CONNECT			1u
+#define TDL_ACCEPT			2u
+
+/* struct tdl_order.decision (tidelock_wire::Decision). */
+#define TDL_DENY			1u
+#define TDL_PLAIN			2u
+#define TDL_MTLS			3u
+
+/* The module's own reasons (tidelock_wire::KernelReason). */
+#define TDL_REASON_TIMEOUT		0xffff0001u
+#define TDL_REASON_OVERFLOW		0xffff0002u
+#define TDL_REASON_NO_TASK		0xffff0003u
+#define TDL_REASON_NO_MEMORY		0xffff0004u
+#define TDL_REASON_DEAD			0xffff0005u
+#define TDL_REASON_NO_MTLS		0xffff0006u
+#define TDL_REASON_EXEMPT		0xffff0007u
+#define TDL_REASON_DAEMON		0xffff0008u
+#define TDL_REASON_OFF			0xffff0009u
+
+/* What has happened since the module was loaded (tidelock_wire::Counters). */
+struct tdl_counters {
+	u64 connects;
+	u64 accepts;
+	u64 hits;
+	u64 asks;
+	u64 allowed;
+	u64 denied;
+	u64 would_deny;
+	u64 timeouts;
+	u64 overflows;
+	u64 late;
+	u64 stale;
+	u64 dropped;
+};
+
+/* What is in force, and how it goes (tidelock_wire::Status). */
+struct tdl_status {
+	u64 generation;
+	struct tdl_counters counters;
+	u32 mode;
+	u32 deadline_ms;
+	u32 waiting;
+	u32 kept;
+};
+
+/* Bytes, or NULL when they are not known. */
+struct tdl_text {
+	const u8 *bytes;
+	size_t len;
+};
+
+/* An IPv4 address is in the first four bytes. */
+struct tdl_address {
+	u8 bytes[16];
+	u16 family;		/* 4 or 6 */
+	u16 port;
+};
+
+/* A question for a verdict (tidelock_wire::Ask, whose fields say more). */
+struct tdl_ask_facts {
+	u64 started;
+	u64 inode;
+	s64 changed;
+	u64 cgroup;
+	struct tdl_text executable_path;
+	struct tdl_text cgroup_path;
+	struct tdl_address local;
+	struct tdl_address remote;
+	u32 direction;
+	u32 tgid;
+	u32 uid;
+	u32 euid;
+	u32 gid;
+	u32 egid;
+	u32 major;
+	u32 minor;
+	u32 generation;
+	u32 network;
+	u32 mount;
+	u32 pid;
+	u32 user;
+	u32 cgroup_namespace;
+	u8 comm[16];
+};
+
+#define TDL_EXEMPT_MAX 32
+
+/* An IPv4 address is in the first four bytes. */
+struct tdl_prefix {
+	u8 bytes[16];
+	u8 family;		/* 4 or 6 */
+	u8 length;
+};
+
+enum tdl_order_kind {
+	TDL_ORDER_NONE,		/* the answer is written */
+	TDL_ORDER_STATUS,	/* answer with tdl_core_status() */
+	TDL_ORDER_CONFIGURE,	/* put the settings in force, then as above */
+	TDL_ORDER_VERDICT,	/* for who waits for it; no answer */
+};
+
+/* What a frame wants of the shim. What its kind does not use is 0. */
+struct tdl_order {
+	u64 id;
+	u64 generation;
+	u32 kind;
+	u32 decision;
+	u32 reason;
+	u32 ttl_ms;
+	u32 mode;
+	u32 deadline_ms;
+	u32 exempt_count;
+	struct tdl_prefix exempt[TDL_EXEMPT_MAX];
+};
+
 /*
  * Given by the shim, called by the core.
  */
@@ -86,11 +207,19 @@ ssize_t tdl_core_hello(const struct tdl_hello *hello, u8 *out, size_t cap);
 ssize_t tdl_core_check(const u8 *in, size_t in_len);
 
 /*
- * Takes one whole frame from user space, acts, and encodes the answer: its length.
+ * Takes one whole frame from user space, acts, and encodes the answer: its length, or 0 when
+ * order says what the shim is to do.
  * -EMSGSIZE: longer than TDL_FRAME_MAX. -EPROTO: not a frame that user space may send.
  * -ENOSPC: cap is below TDL_FRAME_MAX.
  */
-ssize_t tdl_core_frame(const u8 *in, size_t in_len, u8 *out, size_t cap);
+ssize_t tdl_core_frame(const u8 *in, size_t in_len, u8 *out, size_t cap,
+		       struct tdl_order *order);
+
+/* Encodes the answer to an order for the status or the settings: its length. */
+ssize_t tdl_core_status(u64 id, const struct tdl_status *status, u8 *out, size_t cap);
+
+/* Encodes a question for a verdict, which answers it under the same id: its length. */
+ssize_t tdl_core_ask(u64 id, const struct tdl_ask_facts *facts, u8 *out, size_t cap);
 
 /*
  * Writes into a self-test result, made by tdl_core_frame(), what the shim has measured

@@ -20,7 +20,12 @@ static __always_inline ssize_t tdl_core_dispatch(const struct tdl_core_call *cal
 	case TDL_CORE_CHECK:
 		return tdl_core_check(call->in, call->in_len);
 	case TDL_CORE_FRAME:
-		return tdl_core_frame(call->in, call->in_len, call->out, call->out_len);
+		return tdl_core_frame(call->in, call->in_len, call->out, call->out_len,
+				      call->order);
+	case TDL_CORE_STATUS:
+		return tdl_core_status(call->id, call->status, call->out, call->out_len);
+	case TDL_CORE_ASK:
+		return tdl_core_ask(call->id, call->facts, call->out, call->out_len);
 	case TDL_CORE_STAMP:
 		return tdl_core_stamp(call->out, call->out_len, TDL_CORE_STACK,
 				      call->high_water);

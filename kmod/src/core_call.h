@@ -15,13 +15,19 @@ struct tdl_stack_slot;
 enum tdl_core_op {
 	TDL_CORE_HELLO,		/* hello, to out */
 	TDL_CORE_CHECK,		/* of in */
-	TDL_CORE_FRAME,		/* in, to out */
+	TDL_CORE_FRAME,		/* in, to out, or to order */
+	TDL_CORE_STATUS,	/* id and status, to out */
+	TDL_CORE_ASK,		/* id and facts, to out */
 	TDL_CORE_STAMP,		/* high_water into out */
 };
 
 struct tdl_core_call {
 	enum tdl_core_op op;
+	u64 id;
 	const struct tdl_hello *hello;
+	const struct tdl_status *status;
+	const struct tdl_ask_facts *facts;
+	struct tdl_order *order;
 	const u8 *in;
 	size_t in_len;
 	u8 *out;

@@ -139,8 +139,12 @@ ssize_t tdl_engine_check(const u8 *in, size_t len)
 	return tdl_engine_run(&call);
 }
 
-/* Acts on a frame, then tells in the answer, if it has a place for that, what stack it took. */
-ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap)
+/*
+ * Acts on a frame, then tells in the answer, if it has a place for that, what stack it took.
+ * 0 when order says what is left to do.
+ */
+ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap,
+			 struct tdl_order *order)
 {
 	struct tdl_core_call call = {
 		.op = TDL_CORE_FRAME,
@@ -148,6 +152,7 @@ ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap)
 		.in_len = len,
 		.out = out,
 		.out_len = cap,
+		.order = order,
 	};
 	struct tdl_core_call stamp = {
 		.op = TDL_CORE_STAMP,
@@ -156,12 +161,38 @@ ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap)
 	ssize_t written = tdl_engine_run(&call);
 	ssize_t ret;
 
-	if (written < 0)
+	if (written <= 0)
 		return written;
 	stamp.out_len = written;
 	stamp.high_water = tdl_high_water;
 	ret = tdl_engine_run(&stamp);
 	return ret < 0 ? ret : written;
+}
+
+ssize_t tdl_engine_status(u64 id, const struct tdl_status *status, u8 *out, size_t cap)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_STATUS,
+		.id = id,
+		.status = status,
+		.out = out,
+		.out_len = cap,
+	};
+
+	return tdl_engine_run(&call);
+}
+
+ssize_t tdl_engine_ask(u64 id, const struct tdl_ask_facts *facts, u8 *out, size_t cap)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_ASK,
+		.id = id,
+		.facts = facts,
+		.out = out,
+		.out_len = cap,
+	};
+
+	return tdl_engine_run(&call);
 }
 
 /*

@@ -8,6 +8,10 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+struct tdl_ask_facts;
+struct tdl_order;
+struct tdl_status;
+
 struct tdl_engine_use {
 	u64 calls;		/* into the core */
 	u64 panics;		/* of it */
@@ -27,7 +31,10 @@ void tdl_engine_use(struct tdl_engine_use *use);
 /* Only in work that tdl_engine_queue() was given. */
 ssize_t tdl_engine_hello(u8 *out, size_t cap);
 ssize_t tdl_engine_check(const u8 *in, size_t len);
-ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap);
+ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap,
+			 struct tdl_order *order);
+ssize_t tdl_engine_status(u64 id, const struct tdl_status *status, u8 *out, size_t cap);
+ssize_t tdl_engine_ask(u64 id, const struct tdl_ask_facts *facts, u8 *out, size_t cap);
 
 /* Only below a call into the core. */
 bool tdl_engine_is_here(void);

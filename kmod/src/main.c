@@ -4,26 +4,75 @@
  */
 #include <linux/module.h>
 
+#include "ask.h"
+#include "cache.h"
 #include "device.h"
 #include "engine.h"
+#include "filter.h"
+#include "hook.h"
+#include "policy.h"
+#include "table.h"
 
 static int __init tdl_init(void)
 {
-	int ret = tdl_engine_init();
+	int ret = tdl_policy_init();
 
 	if (ret)
 		return ret;
+	ret = tdl_engine_init();
+	if (ret)
+		goto policy;
+	ret = tdl_cache_init();
+	if (ret)
+		goto engine;
+	ret = tdl_asks_init();
+	if (ret)
+		goto cache;
 	ret = tdl_device_init();
 	if (ret)
-		tdl_engine_exit();
+		goto asks;
+	ret = tdl_table_init();
+	if (ret)
+		goto device;
+	ret = tdl_hook_init();
+	if (ret)
+		goto table;
+	/* Last: from here on what is not decided does not leave, and sockets can be decided. */
+	ret = tdl_filter_init();
+	if (!ret)
+		return 0;
+
+	tdl_asks_refuse_all();
+	tdl_hook_exit();
+table:
+	tdl_table_exit();
+device:
+	tdl_device_exit();
+asks:
+	tdl_asks_exit();
+cache:
+	tdl_cache_exit();
+engine:
+	tdl_engine_exit();
+policy:
+	tdl_policy_exit();
 	return ret;
 }
 module_init(tdl_init);
 
+/* The device is not open: it keeps the module. */
 static void __exit tdl_exit(void)
 {
+	tdl_filter_exit();
+	/* First of all who waits for a verdict: there will be none. */
+	tdl_asks_refuse_all();
+	tdl_table_exit();
+	tdl_hook_exit();
 	tdl_device_exit();
+	tdl_asks_exit();
+	tdl_cache_exit();
 	tdl_engine_exit();
+	tdl_policy_exit();
 }
 module_exit(tdl_exit);
 

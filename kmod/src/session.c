@@ -13,6 +13,9 @@
  *  - lock: a spinlock around the queue and busy, never held while doing anything else.
  * The engine's work takes only the spinlock, so whoever holds a mutex may wait for the work.
  *
+ * Questions for a verdict (ask.c) come by themselves, as the engine's second work. They wait in a
+ * queue of their own, so that an answer always has room, and answers are read first.
+ *
  * Nothing here waits in open(2), which holds a lock of all misc devices: the first frame, the
  * hello, is the engine's first work for a session, and read(2) and poll(2) wait for it.
  */
@@ -26,12 +29,18 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+#include "ask.h"
+#include "cache.h"
+#include "counters.h"
 #include "engine.h"
 #include "frame.h"
+#include "policy.h"
 #include "session.h"
 
 /* Frames that user space has not read yet; then it must read before it may write. */
 #define TDL_UNREAD_MAX 16
+/* Questions that user space has not read yet; the others wait as they are, which is smaller. */
+#define TDL_QUESTIONS_MAX 32
 
 struct tdl_session {
 	struct mutex reading;		/* one read(2) at a time: the first frame stays the first */
@@ -39,12 +48,15 @@ struct tdl_session {
 	spinlock_t lock;		/* of the queue and of busy */
 	wait_queue_head_t wait;		/* for a change of unread, busy or the engine's death */
 	struct tdl_frames unread;	/* under lock */
+	struct tdl_frames questions;	/* under lock */
 	bool busy;			/* under lock: the work below is the engine's */
-	bool greeted;			/* the work's alone: the hello has been made */
+	bool greeted;			/* the engine's alone: the hello has been made */
+	struct work_struct feed;	/* the engine's */
 
 	/* The engine's from queueing the work until it clears busy, else the writer's. */
 	struct work_struct work;
 	struct tdl_frame *answer;
+	struct tdl_order order;
 	size_t in_len;
 	u8 in[TDL_FRAME_MAX];
 
@@ -52,6 +64,30 @@ struct tdl_session {
 	struct completion decided;
 	ssize_t verdict;
 };
+
+/* The one session there is, for who has a question. Under its lock, taken in process context. */
+static DEFINE_SPINLOCK(tdl_session_lock_current);
+static struct tdl_session *tdl_session_current;
+
+bool tdl_session_is_open(void)
+{
+	return READ_ONCE(tdl_session_current);
+}
+
+void tdl_session_feed(void)
+{
+	spin_lock(&tdl_session_lock_current);
+	if (tdl_session_current)
+		tdl_engine_queue(&tdl_session_current->feed);
+	spin_unlock(&tdl_session_lock_current);
+}
+
+static void tdl_session_set_current(struct tdl_session *s)
+{
+	spin_lock(&tdl_session_lock_current);
+	WRITE_ONCE(tdl_session_current, s);
+	spin_unlock(&tdl_session_lock_current);
+}
 
 /* Whether write(2) need not wait: for the engine and for room, or because it is dead. */
 static bool tdl_session_may_write(struct tdl_session *s)
@@ -70,6 +106,8 @@ static struct tdl_frame *tdl_session_first(struct tdl_session *s)
 
 	spin_lock(&s->lock);
 	frame = tdl_frames_first(&s->unread);
+	if (!frame)
+		frame = tdl_frames_first(&s->questions);
 	spin_unlock(&s->lock);
 	return frame;
 }
@@ -81,7 +119,8 @@ static bool tdl_session_is_over(struct tdl_session *s)
 	bool over = tdl_engine_is_dead();
 
 	spin_lock(&s->lock);
-	over = over && !s->busy && !tdl_frames_first(&s->unread);
+	over = over && !s->busy && !tdl_frames_first(&s->unread) &&
+	       !tdl_frames_first(&s->questions);
 	spin_unlock(&s->lock);
 	return over;
 }
@@ -109,6 +148,111 @@ static void tdl_session_greet(struct tdl_session *s, struct tdl_frame *answer)
 	answer->len = tdl_engine_hello(answer->data, sizeof(answer->data));
 	s->greeted = true;
 	tdl_session_done(s, answer);
+	/* Who waits has been waiting for a daemon. */
+	tdl_asks_send_again();
+	tdl_engine_queue(&s->feed);
+}
+
+static bool tdl_session_has_room(struct tdl_session *s)
+{
+	bool room;
+
+	spin_lock(&s->lock);
+	room = s->questions.count < TDL_QUESTIONS_MAX;
+	spin_unlock(&s->lock);
+	return room;
+}
+
+static ssize_t tdl_session_question(const struct tdl_ask *ask, struct tdl_frame *frame)
+{
+	struct tdl_ask_facts facts = {
+		.started = ask->process.started,
+		.inode = ask->key.inode,
+		.changed = ask->key.changed,
+		.cgroup = ask->key.cgroup,
+		.executable_path = ask->texts.executable_path,
+		.cgroup_path = ask->texts.cgroup_path,
+		.local = ask->local,
+		.remote = ask->remote,
+		.direction = ask->key.direction,
+		.tgid = ask->process.tgid,
+		.uid = ask->key.uid,
+		.euid = ask->key.euid,
+		.gid = ask->key.gid,
+		.egid = ask->key.egid,
+		.major = MAJOR(ask->key.device),
+		.minor = MINOR(ask->key.device),
+		.generation = ask->key.inode_generation,
+		.network = ask->key.network,
+		.pid = ask->key.pid,
+		.user = ask->key.user,
+		.cgroup_namespace = ask->texts.cgroup_namespace,
+	};
+
+	/* The verdict is for all ports of a peer that connects. */
+	facts.remote.port = ask->key.remote.port;
+	memcpy(facts.comm, ask->process.comm, sizeof(facts.comm));
+	return tdl_engine_ask(ask->id, &facts, frame->data, sizeof(frame->data));
+}
+
+/* In the engine: as many questions as there is room for. One that cannot be put times out. */
+static void tdl_session_feed_work(struct work_struct *work)
+{
+	struct tdl_session *s = container_of(work, struct tdl_session, feed);
+	struct tdl_frame *frame;
+	struct tdl_ask *ask;
+
+	while (s->greeted && tdl_session_has_room(s)) {
+		ask = tdl_asks_next();
+		if (!ask)
+			return;
+		frame = tdl_frame_alloc();
+		if (frame)
+			frame->len = tdl_session_question(ask, frame);
+		tdl_ask_put(ask);
+		if (!frame || frame->len <= 0) {
+			tdl_frame_free(frame);
+			continue;
+		}
+		spin_lock(&s->lock);
+		tdl_frames_push(&s->questions, frame);
+		spin_unlock(&s->lock);
+		wake_up_all(&s->wait);
+	}
+}
+
+static ssize_t tdl_session_status(u64 id, struct tdl_frame *answer)
+{
+	struct tdl_status status = {
+		.generation = tdl_policy_generation(),
+		.mode = tdl_policy_mode(),
+		.deadline_ms = tdl_policy_deadline_ms(),
+		.waiting = tdl_asks_count(),
+		.kept = tdl_cache_count(),
+	};
+
+	tdl_counters_sum(&status.counters);
+	return tdl_engine_status(id, &status, answer->data, sizeof(answer->data));
+}
+
+/* In the engine: what the core leaves to us. The length of the answer, 0 for none, or an errno. */
+static ssize_t tdl_session_obey(const struct tdl_order *order, struct tdl_frame *answer)
+{
+	int ret;
+
+	switch (order->kind) {
+	case TDL_ORDER_VERDICT:
+		tdl_asks_verdict(order);
+		return 0;
+	case TDL_ORDER_CONFIGURE:
+		ret = tdl_policy_configure(order);
+		if (ret)
+			return ret;
+		fallthrough;
+	case TDL_ORDER_STATUS:
+		return tdl_session_status(order->id, answer);
+	}
+	return -EIO;
 }
 
 /* In the engine: the hello, then one frame of user space each time. */
@@ -132,9 +276,12 @@ static void tdl_session_work(struct work_struct *work)
 	}
 	complete(&s->decided);
 
-	answer->len = tdl_engine_frame(s->in, s->in_len, answer->data, sizeof(answer->data));
+	answer->len = tdl_engine_frame(s->in, s->in_len, answer->data, sizeof(answer->data),
+				       &s->order);
+	if (!answer->len)
+		answer->len = tdl_session_obey(&s->order, answer);
 	/* A dead engine is told to every reader, for ever, and not once in place of a frame. */
-	if (tdl_engine_is_dead()) {
+	if (tdl_engine_is_dead() || !answer->len) {
 		tdl_frame_free(answer);
 		answer = NULL;
 	}
@@ -145,6 +292,7 @@ static void tdl_session_work(struct work_struct *work)
 static void tdl_session_free(struct tdl_session *s)
 {
 	tdl_frames_free(&s->unread);
+	tdl_frames_free(&s->questions);
 	tdl_frame_free(s->answer);
 	mutex_destroy(&s->reading);
 	mutex_destroy(&s->writing);
@@ -163,6 +311,7 @@ struct tdl_session *tdl_session_open(void)
 	init_waitqueue_head(&s->wait);
 	init_completion(&s->decided);
 	tdl_frames_init(&s->unread);
+	tdl_frames_init(&s->questions);
 	s->answer = tdl_frame_alloc();
 	if (!s->answer) {
 		tdl_session_free(s);
@@ -172,14 +321,20 @@ struct tdl_session *tdl_session_open(void)
 	/* Nobody else knows this session yet: no lock. */
 	s->busy = true;
 	INIT_WORK(&s->work, tdl_session_work);
+	INIT_WORK(&s->feed, tdl_session_feed_work);
 	tdl_engine_queue(&s->work);
+	tdl_policy_set_daemon();
+	tdl_session_set_current(s);
 	return s;
 }
 
 /* After the last read, write and poll. Waits for the frame in the engine's hands. */
 void tdl_session_close(struct tdl_session *s)
 {
+	tdl_session_set_current(NULL);
+	tdl_policy_clear_daemon();
 	cancel_work_sync(&s->work);
+	cancel_work_sync(&s->feed);
 	tdl_session_free(s);
 }
 
@@ -226,11 +381,16 @@ static ssize_t tdl_session_deliver(struct tdl_session *s, struct tdl_frame *fram
 		return -EFAULT;
 
 	spin_lock(&s->lock);
-	tdl_frames_remove(&s->unread, frame);
+	/* reading is held: nobody else has taken a frame, though an answer may have come. */
+	if (frame == tdl_frames_first(&s->questions))
+		tdl_frames_remove(&s->questions, frame);
+	else
+		tdl_frames_remove(&s->unread, frame);
 	spin_unlock(&s->lock);
 	tdl_frame_free(frame);
-	/* A writer may wait for room. */
+	/* A writer may wait for room, and so may a question. */
 	wake_up_all(&s->wait);
+	tdl_engine_queue(&s->feed);
 	return len;
 }
 

@@ -10,6 +10,11 @@
 
 struct tdl_session;
 
+/* Whether somebody has the device open. */
+bool tdl_session_is_open(void);
+/* There is a question to be sent. */
+void tdl_session_feed(void);
+
 struct tdl_session *tdl_session_open(void);
 void tdl_session_close(struct tdl_session *s);
 ssize_t tdl_session_read(struct tdl_session *s, char __user *buf, size_t count, bool nonblock);

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * accept(2): taken from the kernel first, then decided, and only then shown.
+ *
+ * The verdict is for the task that accepts. A connection whose verdict is not in is held here,
+ * without a socket of user space, as if the peer had been slow; the listener becomes readable when
+ * it is decided. A refused one is reset and never shown.
+ *
+ * As in connect.c, no call of the kernel's own blocks below a function of ours.
+ */
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include <net/inet_connection_sock.h>
+#include <net/sock.h>
+#include <net/tcp_states.h>
+
+#include "accept.h"
+#include "address.h"
+#include "ask.h"
+#include "conn.h"
+#include "decide.h"
+#include "hook.h"
+#include "ops.h"
+#include "trace.h"
+
+struct tdl_held {
+	struct list_head node;		/* under the listener's lock */
+	struct sock *sk;		/* ours alone: it has no socket */
+	struct tdl_case c;
+	struct tdl_watch watch;
+};
+
+/* Ends a connection that has no socket, with a reset. Sleeps. */
+static void tdl_accept_kill(struct sock *sk)
+{
+	lock_sock(sk);
+	sock_set_flag(sk, SOCK_LINGER);
+	sk->sk_lingertime = 0;
+	release_sock(sk);
+	sk->sk_prot->close(sk, 0);
+}
+
+/* Takes an accepted connection away from its socket again, as it was before the accept. */
+static struct sock *tdl_accept_detach(struct socket *child)
+{
+	struct sock *sk = child->sk;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	sk_set_socket(sk, NULL);
+	RCU_INIT_POINTER(sk->sk_wq, NULL);
+	write_unlock_bh(&sk->sk_callback_lock);
+	child->sk = NULL;
+	child->state = SS_UNCONNECTED;
+	return sk;
+}
+
+static void tdl_accept_attach(struct socket *child, struct sock *sk)
+{
+	lock_sock(sk);
+	sock_graft(sk, child);
+	child->state = SS_CONNECTED;
+	release_sock(sk);
+}
+
+/* The connection is shown: its socket becomes one of ours, with nothing left to gate. */
+static void tdl_accept_show(struct socket *child, const struct tdl_case *c)
+{
+	struct tdl_conn *conn = tdl_conn_add(child, GFP_KERNEL);
+
+	/* Without an entry it is the kernel's: it is decided, and can open no other connection. */
+	if (!conn) {
+		tdl_ops_restore(child);
+		return;
+	}
+	spin_lock_bh(&conn->lock);
+	conn->c = *c;
+	conn->state = TDL_DECIDED;
+	spin_unlock_bh(&conn->lock);
+	tdl_ops_settle(child);
+}
+
+static void tdl_held_free(struct tdl_held *held)
+{
+	tdl_ask_unwatch(&held->watch);
+	if (held->c.ask)
+		tdl_ask_put(held->c.ask);
+	kfree(held);
+}
+
+static void tdl_held_kill(struct tdl_held *held)
+{
+	struct sock *sk = held->sk;
+
+	tdl_held_free(held);
+	tdl_accept_kill(sk);
+}
+
+static bool tdl_held_is_decided(const struct tdl_held *held)
+{
+	return !held->c.ask || tdl_ask_is_decided(held->c.ask);
+}
+
+/* Keeps a connection until its question, which held->c has, is decided. */
+static void tdl_accept_hold(struct tdl_conn *conn, struct tdl_held *held)
+{
+	spin_lock_bh(&conn->lock);
+	list_add_tail(&held->node, &conn->held);
+	conn->held_count++;
+	spin_unlock_bh(&conn->lock);
+	tdl_ask_watch(held->c.ask, &held->watch);
+}
+
+/* The first connection whose verdict is in, now the caller's; NULL when there is none. */
+static struct tdl_held *tdl_accept_unhold(struct tdl_conn *conn)
+{
+	struct tdl_held *held, *found = NULL;
+
+	spin_lock_bh(&conn->lock);
+	list_for_each_entry(held, &conn->held, node) {
+		if (tdl_held_is_decided(held)) {
+			found = held;
+			list_del(&held->node);
+			conn->held_count--;
+			break;
+		}
+	}
+	spin_unlock_bh(&conn->lock);
+	return found;
+}
+
+bool tdl_accept_is_ready(struct tdl_conn *conn)
+{
+	struct tdl_held *held;
+	bool ready = false;
+
+	if (!READ_ONCE(conn->held_count))
+		return false;
+	spin_lock_bh(&conn->lock);
+	list_for_each_entry(held, &conn->held, node) {
+		ready = tdl_held_is_decided(held);
+		if (ready)
+			break;
+	}
+	spin_unlock_bh(&conn->lock);
+	return ready;
+}
+
+/* As many as the backlog may be held: then the kernel's own queue fills up, as it should. */
+static bool tdl_accept_is_full(const struct tdl_conn *conn)
+{
+	return READ_ONCE(conn->held_count) > READ_ONCE(conn->sk->sk_max_ack_backlog);
+}
+
+/*
+ * The verdict that was asked for is the caller's when the caller is whom it was asked for, or one
+ * like it. Otherwise it is asked anew. Whether there is one.
+ */
+static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
+{
+	struct tdl_case now = {
+		.direction = TDL_ACCEPT,
+		.local = held->c.local,
+		.remote = held->c.remote,
+	};
+	bool same;
+
+	same = !tdl_ident(conn->sk, TDL_ACCEPT, &now.local, &now.remote, &now.key, &now.process) &&
+	       !memcmp(&now.key, &held->c.key, sizeof(now.key));
+	if (same) {
+		tdl_decide_answer(&held->c);
+		return true;
+	}
+	tdl_ask_put(held->c.ask);
+	held->c = now;
+	return tdl_decide(conn->sk, &held->c);
+}
+
+/* A held connection for the caller: 1 when child has one now, 0 when there is none. */
+static int tdl_accept_from_held(struct tdl_conn *conn, struct socket *child)
+{
+	struct tdl_held *held;
+
+	while ((held = tdl_accept_unhold(conn))) {
+		if (!tdl_held_decide(conn, held)) {
+			tdl_accept_hold(conn, held);
+			continue;
+		}
+		trace_tidelock_verdict(conn->id, &held->c);
+		if (!tdl_decide_allows(&held->c.verdict)) {
+			tdl_held_kill(held);
+			continue;
+		}
+		tdl_accept_attach(child, held->sk);
+		tdl_accept_show(child, &held->c);
+		tdl_held_free(held);
+		return 1;
+	}
+	return 0;
+}
+
+/* A connection that the kernel has just given: 1 when it is shown, 0 when it is not. */
+static int tdl_accept_fresh(struct tdl_conn *conn, struct socket *child)
+{
+	struct tdl_case c = { .direction = TDL_ACCEPT };
+	struct tdl_held *held;
+	struct sock *sk;
+
+	tdl_address_local(&c.local, child->sk);
+	tdl_address_remote(&c.remote, child->sk);
+	if (tdl_decide(child->sk, &c)) {
+		trace_tidelock_verdict(conn->id, &c);
+		if (tdl_decide_allows(&c.verdict)) {
+			tdl_accept_show(child, &c);
+			return 1;
+		}
+		tdl_accept_kill(tdl_accept_detach(child));
+		return 0;
+	}
+	sk = tdl_accept_detach(child);
+	held = kzalloc(sizeof(*held), GFP_KERNEL_ACCOUNT);
+	if (!held) {
+		tdl_ask_put(c.ask);
+		tdl_accept_kill(sk);
+		return 0;
+	}
+	held->sk = sk;
+	held->c = c;
+	INIT_LIST_HEAD(&held->watch.node);
+	held->watch.wq = tdl_sockets_wq;
+	held->watch.work = &conn->held_work;
+	tdl_accept_hold(conn, held);
+	return 0;
+}
+
+static bool tdl_accept_may_go_on(struct tdl_conn *conn)
+{
+	struct sock *sk = conn->sk;
+
+	return (!tdl_accept_is_full(conn) &&
+		!reqsk_queue_empty(&inet_csk(sk)->icsk_accept_queue)) ||
+	       tdl_accept_is_ready(conn) || READ_ONCE(sk->sk_state) != TCP_LISTEN || tdl_leaving();
+}
+
+/* As inet_csk_wait_for_connect(): one connection wakes one of those who wait. */
+static long tdl_accept_wait(struct tdl_conn *conn, long timeout)
+{
+	DEFINE_WAIT(wait);
+
+	prepare_to_wait_exclusive(sk_sleep(conn->sk), &wait, TASK_INTERRUPTIBLE);
+	if (!tdl_accept_may_go_on(conn) && !signal_pending(current))
+		timeout = schedule_timeout(timeout);
+	finish_wait(sk_sleep(conn->sk), &wait);
+	return timeout;
+}
+
+static int tdl_accept_conn(struct tdl_conn *conn, const struct proto_ops *inner,
+			   struct socket *child, int flags)
+{
+	long timeout = sock_rcvtimeo(conn->sk, flags & O_NONBLOCK);
+	int ret;
+
+	for (;;) {
+		if (tdl_accept_from_held(conn, child))
+			return 0;
+		ret = -EAGAIN;
+		if (!tdl_accept_is_full(conn))
+			ret = tdl_inner_accept(inner, conn->sock, child, flags | O_NONBLOCK, false);
+		if (!ret) {
+			if (tdl_accept_fresh(conn, child))
+				return 0;
+			cond_resched();
+			continue;
+		}
+		if (ret != -EAGAIN || !timeout)
+			return ret;
+		if (tdl_leaving())
+			return tdl_restart();
+		timeout = tdl_accept_wait(conn, timeout);
+		if (signal_pending(current))
+			return sock_intr_errno(timeout);
+	}
+}
+
+int tdl_accept(struct socket *sock, struct socket *child, TDL_ACCEPT_PARAMETERS)
+{
+	const struct proto_ops *inner = tdl_inner(sock);
+	int cookie = tdl_enter();
+	struct tdl_conn *conn = tdl_conn_get(sock->sk);
+	int ret;
+
+	/* A service in the kernel accepts for itself; without an entry it is not ours any more. */
+	if (!conn || TDL_ACCEPT_KERN) {
+		ret = tdl_inner_accept(inner, sock, child, TDL_ACCEPT_FLAGS, TDL_ACCEPT_KERN);
+		tdl_ops_restore(child);
+	} else {
+		ret = tdl_accept_conn(conn, inner, child, TDL_ACCEPT_FLAGS);
+	}
+	if (conn)
+		tdl_conn_put(conn);
+	tdl_leave(cookie);
+	return ret;
+}
+
+/* In a worker: a held connection is decided. Releasing the listener waits for it. */
+static void tdl_accept_work(struct work_struct *work)
+{
+	struct tdl_conn *conn = container_of(work, struct tdl_conn, held_work);
+
+	conn->sk->sk_data_ready(conn->sk);
+}
+
+void tdl_accept_prepare(struct tdl_conn *conn)
+{
+	INIT_LIST_HEAD(&conn->held);
+	INIT_WORK(&conn->held_work, tdl_accept_work);
+}
+
+/* Ends all that is held. Sleeps. Nobody accepts any more, or there is nothing left to hold. */
+void tdl_accept_cancel(struct tdl_conn *conn)
+{
+	struct tdl_held *held;
+
+	for (;;) {
+		spin_lock_bh(&conn->lock);
+		held = list_first_entry_or_null(&conn->held, struct tdl_held, node);
+		if (held) {
+			list_del(&held->node);
+			conn->held_count--;
+		}
+		spin_unlock_bh(&conn->lock);
+		if (!held)
+			break;
+		tdl_held_kill(held);
+	}
+	cancel_work_sync(&conn->held_work);
+}

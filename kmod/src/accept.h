@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * accept(2): see accept.c.
+ */
+#ifndef TIDELOCK_ACCEPT_H
+#define TIDELOCK_ACCEPT_H
+
+#include <linux/net.h>
+
+#include "compat.h"
+
+struct tdl_conn;
+
+int tdl_accept(struct socket *sock, struct socket *child, TDL_ACCEPT_PARAMETERS);
+
+void tdl_accept_prepare(struct tdl_conn *conn);
+void tdl_accept_cancel(struct tdl_conn *conn);
+bool tdl_accept_is_ready(struct tdl_conn *conn);
+
+#endif /* TIDELOCK_ACCEPT_H */

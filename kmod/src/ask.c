@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Questions to the daemon that wait for its verdict.
+ *
+ * There is one question for a process and a purpose, however many of its threads wait. It ends
+ * with a verdict: of the daemon, or, when that does not come in time, our own refusal. It
+ * outlives the daemon: the next one to open the device is asked again.
+ *
+ * One spinlock holds all of it, taken in process context only, and nothing is done under it but
+ * that. Who has a reference may read what never changes, and, once done is completed, the
+ * verdict.
+ *
+ * References: one for who opened it, one for the table, one for the deadline.
+ */
+#include <linux/hashtable.h>
+#include <linux/jhash.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+
+#include "ask.h"
+#include "cache.h"
+#include "counters.h"
+#include "policy.h"
+#include "session.h"
+
+/* More than this wait for a verdict: refused at once, so that memory is bounded. */
+#define TDL_ASKS_MAX 8192
+
+static DEFINE_SPINLOCK(tdl_asks_lock);
+static DEFINE_HASHTABLE(tdl_asks_by_id, 10);
+static DEFINE_HASHTABLE(tdl_asks_by_key, 10);
+static LIST_HEAD(tdl_asks_unsent);
+static u32 tdl_asks_waiting;
+static u64 tdl_asks_last_id;
+static bool tdl_asks_over;		/* nobody is asked any more: the module goes */
+static struct workqueue_struct *tdl_asks_wq;
+
+static u32 tdl_ask_hash(const struct tdl_key *key, const struct tdl_process *process)
+{
+	return jhash(key, sizeof(*key), process->tgid);
+}
+
+void tdl_ask_put(struct tdl_ask *ask)
+{
+	if (!refcount_dec_and_test(&ask->refs))
+		return;
+	tdl_ident_texts_free(&ask->texts);
+	kfree(ask);
+}
+
+/* With the lock held. The one of this process for this purpose, with a reference. */
+static struct tdl_ask *tdl_ask_find(const struct tdl_key *key, const struct tdl_process *process)
+{
+	struct tdl_ask *ask;
+
+	hash_for_each_possible(tdl_asks_by_key, ask, by_key, tdl_ask_hash(key, process)) {
+		if (ask->process.tgid == process->tgid &&
+		    ask->process.started == process->started &&
+		    !memcmp(&ask->key, key, sizeof(*key))) {
+			refcount_inc(&ask->refs);
+			return ask;
+		}
+	}
+	return NULL;
+}
+
+/* With the lock held. */
+static void tdl_ask_publish(struct tdl_ask *ask)
+{
+	ask->id = ++tdl_asks_last_id;
+	hash_add(tdl_asks_by_id, &ask->by_id, ask->id);
+	hash_add(tdl_asks_by_key, &ask->by_key, tdl_ask_hash(&ask->key, &ask->process));
+	list_add_tail(&ask->unsent, &tdl_asks_unsent);
+	WRITE_ONCE(tdl_asks_waiting, tdl_asks_waiting + 1);
+}
+
+/* Ends it, once: whoever comes second changes nothing. Whether it was the first. */
+static bool tdl_ask_settle(struct tdl_ask *ask, const struct tdl_verdict *verdict)
+{
+	struct tdl_watch *watch, *next;
+
+	spin_lock(&tdl_asks_lock);
+	if (ask->decided) {
+		spin_unlock(&tdl_asks_lock);
+		return false;
+	}
+	ask->verdict = *verdict;
+	ask->decided = true;
+	hash_del(&ask->by_id);
+	hash_del(&ask->by_key);
+	list_del_init(&ask->unsent);
+	WRITE_ONCE(tdl_asks_waiting, tdl_asks_waiting - 1);
+	/* Before the works: they may look at once. */
+	complete_all(&ask->done);
+	list_for_each_entry_safe(watch, next, &ask->watches, node) {
+		list_del_init(&watch->node);
+		queue_work(watch->wq, watch->work);
+	}
+	spin_unlock(&tdl_asks_lock);
+
+	if (cancel_delayed_work(&ask->deadline))
+		tdl_ask_put(ask);
+	/* The table's. */
+	tdl_ask_put(ask);
+	return true;
+}
+
+static void tdl_ask_deadline(struct work_struct *work)
+{
+	struct tdl_ask *ask = container_of(to_delayed_work(work), struct tdl_ask, deadline);
+	const struct tdl_verdict verdict = {
+		.decision = TDL_DENY,
+		.reason = TDL_REASON_TIMEOUT,
+		.generation = tdl_policy_generation(),
+	};
+
+	if (tdl_ask_settle(ask, &verdict))
+		tdl_count(timeouts);
+	tdl_ask_put(ask);
+}
+
+static struct tdl_ask *tdl_ask_alloc(const struct tdl_key *key, const struct tdl_process *process,
+				     const struct tdl_address *local,
+				     const struct tdl_address *remote)
+{
+	/* Charged to who makes us ask. */
+	struct tdl_ask *ask = kzalloc(sizeof(*ask), GFP_KERNEL_ACCOUNT);
+
+	if (!ask)
+		return NULL;
+	/* The opener's, the table's and the deadline's. */
+	refcount_set(&ask->refs, 3);
+	ask->key = *key;
+	ask->process = *process;
+	ask->local = *local;
+	ask->remote = *remote;
+	tdl_ident_texts(&ask->texts);
+	INIT_LIST_HEAD(&ask->unsent);
+	INIT_LIST_HEAD(&ask->watches);
+	init_completion(&ask->done);
+	INIT_DELAYED_WORK(&ask->deadline, tdl_ask_deadline);
+	return ask;
+}
+
+static void tdl_ask_free_unpublished(struct tdl_ask *ask)
+{
+	tdl_ident_texts_free(&ask->texts);
+	kfree(ask);
+}
+
+/*
+ * The question of this process for this purpose, with a reference: one that waits already, or a
+ * new one. In the context of the asking task; sleeps. -ENOBUFS when too many wait.
+ */
+struct tdl_ask *tdl_ask_open(const struct tdl_key *key, const struct tdl_process *process,
+			     const struct tdl_address *local, const struct tdl_address *remote)
+{
+	struct tdl_ask *ask, *other;
+	int ret = 0;
+
+	spin_lock(&tdl_asks_lock);
+	ask = tdl_ask_find(key, process);
+	if (!ask && (tdl_asks_over || tdl_asks_waiting >= TDL_ASKS_MAX))
+		ret = -ENOBUFS;
+	spin_unlock(&tdl_asks_lock);
+	if (ask || ret)
+		return ask ? ask : ERR_PTR(ret);
+
+	ask = tdl_ask_alloc(key, process, local, remote);
+	if (!ask)
+		return ERR_PTR(-ENOMEM);
+	spin_lock(&tdl_asks_lock);
+	other = tdl_ask_find(key, process);
+	if (!other && (tdl_asks_over || tdl_asks_waiting >= TDL_ASKS_MAX))
+		ret = -ENOBUFS;
+	if (!other && !ret) {
+		tdl_ask_publish(ask);
+		/* Under the lock: settling cancels it, and must find it queued. */
+		queue_delayed_work(tdl_asks_wq, &ask->deadline,
+				   msecs_to_jiffies(tdl_policy_deadline_ms()));
+	}
+	spin_unlock(&tdl_asks_lock);
+	if (other || ret) {
+		tdl_ask_free_unpublished(ask);
+		return other ? other : ERR_PTR(ret);
+	}
+	tdl_count(asks);
+	tdl_session_feed();
+	return ask;
+}
+
+/* Pairs with the completion: who sees it true sees the verdict. */
+bool tdl_ask_is_decided(const struct tdl_ask *ask)
+{
+	return completion_done((struct completion *)&ask->done);
+}
+
+/* Has the work queued when the question is decided, or at once when it is. */
+void tdl_ask_watch(struct tdl_ask *ask, struct tdl_watch *watch)
+{
+	spin_lock(&tdl_asks_lock);
+	if (ask->decided)
+		queue_work(watch->wq, watch->work);
+	else
+		list_add_tail(&watch->node, &ask->watches);
+	spin_unlock(&tdl_asks_lock);
+}
+
+/* The work is not queued after this, but may have been. */
+void tdl_ask_unwatch(struct tdl_watch *watch)
+{
+	spin_lock(&tdl_asks_lock);
+	list_del_init(&watch->node);
+	spin_unlock(&tdl_asks_lock);
+}
+
+u32 tdl_asks_count(void)
+{
+	return READ_ONCE(tdl_asks_waiting);
+}
+
+/* For a daemon that knows of none yet. */
+void tdl_asks_send_again(void)
+{
+	struct tdl_ask *ask;
+	int bucket;
+
+	spin_lock(&tdl_asks_lock);
+	hash_for_each(tdl_asks_by_id, bucket, ask, by_id) {
+		if (list_empty(&ask->unsent))
+			list_add_tail(&ask->unsent, &tdl_asks_unsent);
+	}
+	spin_unlock(&tdl_asks_lock);
+}
+
+/* The next one to be sent, with a reference; NULL when all are. */
+struct tdl_ask *tdl_asks_next(void)
+{
+	struct tdl_ask *ask;
+
+	spin_lock(&tdl_asks_lock);
+	ask = list_first_entry_or_null(&tdl_asks_unsent, struct tdl_ask, unsent);
+	if (ask) {
+		list_del_init(&ask->unsent);
+		refcount_inc(&ask->refs);
+	}
+	spin_unlock(&tdl_asks_lock);
+	return ask;
+}
+
+static struct tdl_ask *tdl_ask_by_id(u64 id)
+{
+	struct tdl_ask *ask;
+
+	spin_lock(&tdl_asks_lock);
+	hash_for_each_possible(tdl_asks_by_id, ask, by_id, id) {
+		if (ask->id == id) {
+			refcount_inc(&ask->refs);
+			spin_unlock(&tdl_asks_lock);
+			return ask;
+		}
+	}
+	spin_unlock(&tdl_asks_lock);
+	return NULL;
+}
+
+/* By another policy than the one in force: it has to be asked once more. */
+static void tdl_ask_again(struct tdl_ask *ask)
+{
+	tdl_count(stale);
+	spin_lock(&tdl_asks_lock);
+	if (!ask->decided && list_empty(&ask->unsent))
+		list_add_tail(&ask->unsent, &tdl_asks_unsent);
+	spin_unlock(&tdl_asks_lock);
+	tdl_session_feed();
+}
+
+/* The daemon's verdict. Sleeps. */
+void tdl_asks_verdict(const struct tdl_order *order)
+{
+	const struct tdl_verdict verdict = {
+		.decision = order->decision,
+		.reason = order->reason,
+		.generation = order->generation,
+	};
+	struct tdl_ask *ask = tdl_ask_by_id(order->id);
+
+	if (!ask) {
+		tdl_count(late);
+		return;
+	}
+	if (order->generation != tdl_policy_generation()) {
+		tdl_ask_again(ask);
+	} else {
+		/* First, so that who is told finds it. */
+		tdl_cache_keep(&ask->key, &verdict, order->ttl_ms);
+		if (!tdl_ask_settle(ask, &verdict))
+			tdl_count(late);
+	}
+	tdl_ask_put(ask);
+}
+
+static struct tdl_ask *tdl_ask_any(void)
+{
+	struct tdl_ask *ask;
+	int bucket;
+
+	spin_lock(&tdl_asks_lock);
+	hash_for_each(tdl_asks_by_id, bucket, ask, by_id) {
+		refcount_inc(&ask->refs);
+		spin_unlock(&tdl_asks_lock);
+		return ask;
+	}
+	spin_unlock(&tdl_asks_lock);
+	return NULL;
+}
+
+/* Nobody is asked any more: who waits is refused. */
+void tdl_asks_refuse_all(void)
+{
+	const struct tdl_verdict verdict = {
+		.decision = TDL_DENY,
+		.reason = TDL_REASON_OFF,
+	};
+	struct tdl_ask *ask;
+
+	spin_lock(&tdl_asks_lock);
+	tdl_asks_over = true;
+	spin_unlock(&tdl_asks_lock);
+	while ((ask = tdl_ask_any())) {
+		tdl_ask_settle(ask, &verdict);
+		tdl_ask_put(ask);
+	}
+}
+
+int tdl_asks_init(void)
+{
+	/* Unbound: nothing here is about one processor. */
+	tdl_asks_wq = alloc_workqueue("tidelock_asks", WQ_UNBOUND, 0);
+	return tdl_asks_wq ? 0 : -ENOMEM;
+}
+
+/* After tdl_asks_refuse_all(): waits for deadlines that have begun. */
+void tdl_asks_exit(void)
+{
+	destroy_workqueue(tdl_asks_wq);
+}

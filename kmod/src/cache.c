@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Verdicts that are kept for the same identity and the same purpose.
+ *
+ * Looked up with RCU alone, in process context. Changes are made under one spinlock: there is
+ * one for each question to the daemon at most. The oldest entry makes room for the newest.
+ *
+ * An entry of another generation than the one in force, or past its time, is as good as none;
+ * it is taken out when it is in the way.
+ */
+#include <linux/jiffies.h>
+#include <linux/list.h>
+#include <linux/rhashtable.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+
+#include "cache.h"
+#include "ident.h"
+#include "policy.h"
+#include "verdict.h"
+
+#define TDL_CACHE_MAX 16384
+
+struct tdl_kept {
+	struct rhash_head node;
+	struct list_head age;		/* under the lock */
+	struct rcu_head rcu;
+	struct tdl_key key;
+	struct tdl_verdict verdict;
+	u64 expires;			/* in jiffies */
+};
+
+static const struct rhashtable_params tdl_cache_params = {
+	.head_offset = offsetof(struct tdl_kept, node),
+	.key_offset = offsetof(struct tdl_kept, key),
+	.key_len = sizeof(struct tdl_key),
+	.max_size = TDL_CACHE_MAX,
+	.automatic_shrinking = true,
+};
+
+static struct rhashtable tdl_cache;
+static DEFINE_SPINLOCK(tdl_cache_lock);
+static LIST_HEAD(tdl_cache_ages);	/* the oldest first */
+static u32 tdl_cache_size;		/* under the lock */
+
+bool tdl_cache_find(const struct tdl_key *key, struct tdl_verdict *verdict)
+{
+	const struct tdl_kept *kept;
+	bool found = false;
+
+	rcu_read_lock();
+	kept = rhashtable_lookup(&tdl_cache, key, tdl_cache_params);
+	if (kept && time_before64(get_jiffies_64(), kept->expires) &&
+	    kept->verdict.generation == tdl_policy_generation()) {
+		*verdict = kept->verdict;
+		found = true;
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+/* With the lock held. */
+static void tdl_cache_drop(struct tdl_kept *kept)
+{
+	rhashtable_remove_fast(&tdl_cache, &kept->node, tdl_cache_params);
+	list_del(&kept->age);
+	tdl_cache_size--;
+	kfree_rcu(kept, rcu);
+}
+
+/* With the lock held. Whether it was put in. */
+static bool tdl_cache_insert(struct tdl_kept *kept)
+{
+	struct tdl_kept *old;
+
+	old = rhashtable_lookup_fast(&tdl_cache, &kept->key, tdl_cache_params);
+	if (old)
+		tdl_cache_drop(old);
+	else if (tdl_cache_size >= TDL_CACHE_MAX)
+		tdl_cache_drop(list_first_entry(&tdl_cache_ages, struct tdl_kept, age));
+	if (rhashtable_insert_fast(&tdl_cache, &kept->node, tdl_cache_params))
+		return false;
+	list_add_tail(&kept->age, &tdl_cache_ages);
+	tdl_cache_size++;
+	return true;
+}
+
+/* May sleep. Without memory nothing is kept, and the next one asks again. */
+void tdl_cache_keep(const struct tdl_key *key, const struct tdl_verdict *verdict, u32 ttl_ms)
+{
+	struct tdl_kept *kept;
+	bool inserted;
+
+	if (!ttl_ms)
+		return;
+	kept = kmalloc(sizeof(*kept), GFP_KERNEL);
+	if (!kept)
+		return;
+	kept->key = *key;
+	kept->verdict = *verdict;
+	kept->expires = get_jiffies_64() + msecs_to_jiffies(ttl_ms);
+
+	spin_lock(&tdl_cache_lock);
+	inserted = tdl_cache_insert(kept);
+	spin_unlock(&tdl_cache_lock);
+	if (!inserted)
+		kfree(kept);
+}
+
+void tdl_cache_flush(void)
+{
+	struct tdl_kept *kept, *next;
+
+	spin_lock(&tdl_cache_lock);
+	list_for_each_entry_safe(kept, next, &tdl_cache_ages, age)
+		tdl_cache_drop(kept);
+	spin_unlock(&tdl_cache_lock);
+}
+
+u32 tdl_cache_count(void)
+{
+	return READ_ONCE(tdl_cache_size);
+}
+
+int tdl_cache_init(void)
+{
+	return rhashtable_init(&tdl_cache, &tdl_cache_params);
+}
+
+/* Nobody looks or keeps any more. */
+void tdl_cache_exit(void)
+{
+	tdl_cache_flush();
+	rhashtable_destroy(&tdl_cache);
+}

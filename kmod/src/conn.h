@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What we know of each TCP socket of user space: see conn.c.
+ */
+#ifndef TIDELOCK_CONN_H
+#define TIDELOCK_CONN_H
+
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/rhashtable.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "ask.h"
+#include "decide.h"
+
+enum tdl_state {
+	TDL_IDLE,	/* nothing is decided: nothing may leave */
+	TDL_WAITING,	/* a connect waits for its verdict */
+	TDL_DECIDED,	/* it may connect to c.remote, or has been accepted */
+	TDL_REFUSED,	/* a connect was refused, and the application is yet to be told */
+	TDL_LISTENING,
+	TDL_CLOSED,	/* the socket goes */
+};
+
+struct tdl_conn {
+	struct rhash_head node;
+	struct sock *sk;	/* the key; lives at least until it is taken out of the table */
+	struct socket *sock;	/* the same */
+	struct rcu_head rcu;
+	refcount_t refs;
+	u64 id;
+	u64 born;		/* ktime_get_boottime_ns() */
+
+	/*
+	 * Taken in process context and by the packet filter in softirq: spin_lock_bh(). Innermost,
+	 * but for the lock of the questions.
+	 */
+	spinlock_t lock;
+	enum tdl_state state;
+	struct tdl_case c;	/* of the connect under way or done, or of the accept */
+
+	bool opening;		/* the next SYN is the one that was decided */
+	struct tdl_address opened;	/* where that one went: later ones must go there too */
+
+	/* For a connect that does not block: queued when the question in c is decided. */
+	struct tdl_watch watch;
+	struct work_struct work;
+	struct sockaddr_storage address;
+	int address_len;
+
+	/* Of a listener: children that wait for a verdict, under lock. */
+	struct list_head held;
+	unsigned int held_count;
+	struct work_struct held_work;
+};
+
+int tdl_conns_init(void);
+void tdl_conns_exit(void);
+
+struct tdl_conn *tdl_conn_add(struct socket *sock, gfp_t gfp);
+bool tdl_conn_restore(struct tdl_conn *conn);
+struct tdl_conn *tdl_conn_get(const struct sock *sk);
+void tdl_conn_put(struct tdl_conn *conn);
+struct tdl_conn *tdl_conn_remove(const struct sock *sk);
+struct tdl_conn *tdl_conn_any(void);
+void tdl_conn_set(struct tdl_conn *conn, enum tdl_state state);
+enum tdl_state tdl_conn_state(struct tdl_conn *conn);
+bool tdl_conn_covers(const struct sock *sk, const struct tdl_address *remote);
+bool tdl_conn_listens(const struct sock *sk);
+
+/* Calls visit for each, in no order, under RCU; until it says false. */
+void tdl_conns_visit(bool (*visit)(struct tdl_conn *conn, void *data), void *data);
+
+#endif /* TIDELOCK_CONN_H */

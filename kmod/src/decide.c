@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From a connection to a verdict.
+ *
+ * In the context of the task that connects or accepts, holding no lock: it may sleep for memory,
+ * and never waits for the daemon.
+ */
+#include <linux/err.h>
+#include <linux/string.h>
+#include <net/sock.h>
+
+#include "ask.h"
+#include "cache.h"
+#include "counters.h"
+#include "decide.h"
+#include "engine.h"
+#include "policy.h"
+#include "session.h"
+
+static void tdl_decide_by_itself(struct tdl_case *c, u32 decision, u32 reason)
+{
+	c->verdict = (struct tdl_verdict){
+		.decision = decision,
+		.reason = reason,
+		.generation = tdl_policy_generation(),
+	};
+}
+
+/* Decided without a look at who it is. */
+static bool tdl_decide_early(struct tdl_case *c)
+{
+	if (tdl_policy_mode() == TDL_OFF)
+		tdl_decide_by_itself(c, TDL_PLAIN, TDL_REASON_OFF);
+	else if (tdl_policy_is_daemon())
+		tdl_decide_by_itself(c, TDL_PLAIN, TDL_REASON_DAEMON);
+	else if (tdl_policy_exempts(&c->remote))
+		tdl_decide_by_itself(c, TDL_PLAIN, TDL_REASON_EXEMPT);
+	else
+		return false;
+	return true;
+}
+
+static u32 tdl_decide_reason(long error)
+{
+	switch (error) {
+	case -ENOBUFS:
+		return TDL_REASON_OVERFLOW;
+	case -ESRCH:
+		return TDL_REASON_NO_TASK;
+	}
+	return TDL_REASON_NO_MEMORY;
+}
+
+/* No verdict is kept: the daemon is asked. Whether that has failed at once. */
+static bool tdl_decide_ask(struct tdl_case *c)
+{
+	struct tdl_ask *ask;
+
+	if (tdl_engine_is_dead()) {
+		tdl_decide_by_itself(c, TDL_DENY, TDL_REASON_DEAD);
+		return true;
+	}
+	/* Nobody waits for a verdict in permissive mode, so nobody is asked who is not there. */
+	if (tdl_policy_mode() == TDL_PERMISSIVE && !tdl_session_is_open()) {
+		tdl_decide_by_itself(c, TDL_PLAIN, TDL_REASON_OFF);
+		return true;
+	}
+	ask = tdl_ask_open(&c->key, &c->process, &c->local, &c->remote);
+	if (IS_ERR(ask)) {
+		if (PTR_ERR(ask) == -ENOBUFS)
+			tdl_count(overflows);
+		tdl_decide_by_itself(c, TDL_DENY, tdl_decide_reason(PTR_ERR(ask)));
+		return true;
+	}
+	if (tdl_policy_mode() == TDL_PERMISSIVE) {
+		/* Asked for the record. */
+		tdl_ask_put(ask);
+		tdl_decide_by_itself(c, TDL_PLAIN, TDL_REASON_OFF);
+		return true;
+	}
+	c->ask = ask;
+	return false;
+}
+
+/*
+ * Fills in who it is and the verdict, and says true; or false, and c->ask has to be waited for
+ * and then given to tdl_decide_answer().
+ */
+bool tdl_decide(struct sock *sk, struct tdl_case *c)
+{
+	int ret;
+
+	c->ask = NULL;
+	ret = tdl_ident(sk, c->direction, &c->local, &c->remote, &c->key, &c->process);
+	if (ret) {
+		memset(&c->key, 0, sizeof(c->key));
+		memset(&c->process, 0, sizeof(c->process));
+	}
+	if (c->direction == TDL_CONNECT)
+		tdl_count(connects);
+	else
+		tdl_count(accepts);
+	if (tdl_decide_early(c))
+		return true;
+	if (ret) {
+		tdl_decide_by_itself(c, TDL_DENY, tdl_decide_reason(ret));
+		return true;
+	}
+	if (tdl_cache_find(&c->key, &c->verdict)) {
+		tdl_count(hits);
+		return true;
+	}
+	return tdl_decide_ask(c);
+}
+
+/* Takes over the verdict of a question that is decided, and lets go of the question. */
+void tdl_decide_answer(struct tdl_case *c)
+{
+	c->verdict = c->ask->verdict;
+	tdl_ask_put(c->ask);
+	c->ask = NULL;
+}
+
+/* Whether the connection may be, in the mode that is in force; counts what became of it. */
+bool tdl_decide_allows(const struct tdl_verdict *verdict)
+{
+	/* There is no mTLS yet: what must have it is refused. */
+	if (verdict->decision == TDL_PLAIN) {
+		tdl_count(allowed);
+		return true;
+	}
+	if (tdl_policy_mode() == TDL_ENFORCE) {
+		tdl_count(denied);
+		return false;
+	}
+	tdl_count(would_deny);
+	return true;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * From a connection to a verdict: see decide.c.
+ */
+#ifndef TIDELOCK_DECIDE_H
+#define TIDELOCK_DECIDE_H
+
+#include <linux/types.h>
+
+#include "ident.h"
+#include "verdict.h"
+
+struct sock;
+struct tdl_ask;
+
+/* One end of a connection that wants a verdict, and what came of it. */
+struct tdl_case {
+	u32 direction;
+	struct tdl_address local;
+	struct tdl_address remote;
+	struct tdl_key key;		/* all zero where nobody could be told */
+	struct tdl_process process;
+	struct tdl_verdict verdict;
+	struct tdl_ask *ask;		/* with a reference, while there is no verdict */
+};
+
+bool tdl_decide(struct sock *sk, struct tdl_case *c);
+void tdl_decide_answer(struct tdl_case *c);
+bool tdl_decide_allows(const struct tdl_verdict *verdict);
+
+#endif /* TIDELOCK_DECIDE_H */

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The second line: a segment that opens a connection, or answers one that is being opened, leaves
+ * this host only from a socket that was decided, or whose connections will be when they are
+ * accepted. It stops what comes by another way than connect(2) and listen(2): sockets that are
+ * older than the module and were not found, MPTCP, raw sockets.
+ *
+ * In each network namespace, in process context and in softirq. A refusal of the first kind ends
+ * connect(2) at once; one of the second looks like a host that drops.
+ */
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6.h>
+#include <linux/skbuff.h>
+#include <linux/tcp.h>
+#include <net/ipv6.h>
+#include <net/mptcp.h>
+#include <net/net_namespace.h>
+#include <net/request_sock.h>
+#include <net/sock.h>
+
+#include "address.h"
+#include "conn.h"
+#include "counters.h"
+#include "filter.h"
+#include "policy.h"
+
+/* Whose segment it is: a listener for an answer. NULL when there is nobody. */
+static const struct sock *tdl_filter_owner(const struct sk_buff *skb)
+{
+	const struct sock *sk = skb->sk;
+
+	if (sk && sk->sk_state == TCP_NEW_SYN_RECV)
+		sk = inet_reqsk((struct sock *)sk)->rsk_listener;
+	return sk && sk_fullsock(sk) ? sk : NULL;
+}
+
+static bool tdl_filter_may_pass(const struct sk_buff *skb, const struct tcphdr *tcp,
+				const struct tdl_address *remote)
+{
+	const struct sock *sk = tdl_filter_owner(skb);
+
+	if (tdl_policy_exempts(remote))
+		return true;
+	if (!sk)
+		return false;
+	/* The kernel's own transports; but not those that carry user space's data unseen. */
+	if (sk->sk_kern_sock && sk->sk_protocol == IPPROTO_TCP && !sk_is_mptcp(sk))
+		return true;
+	/* Both sides can open at once: then it is the connecting socket that answers. */
+	if (tcp->ack && tdl_conn_listens(sk))
+		return true;
+	return tdl_conn_covers(sk, remote);
+}
+
+static unsigned int tdl_filter_judge(const struct sk_buff *skb, const struct tcphdr *tcp,
+				     const struct tdl_address *remote)
+{
+	u32 mode = tdl_policy_mode();
+
+	/* Always, for it notes where a decided connection goes. */
+	if (tdl_filter_may_pass(skb, tcp, remote) || mode == TDL_OFF)
+		return NF_ACCEPT;
+	if (mode == TDL_PERMISSIVE) {
+		tdl_count(would_deny);
+		return NF_ACCEPT;
+	}
+	tdl_count(dropped);
+	return tcp->ack ? NF_DROP : NF_DROP_ERR(-ECONNREFUSED);
+}
+
+static unsigned int tdl_filter_v4(void *priv, struct sk_buff *skb,
+				  const struct nf_hook_state *state)
+{
+	const struct iphdr *ip = ip_hdr(skb);
+	const struct tcphdr *tcp;
+	struct tcphdr space;
+	struct tdl_address remote;
+
+	if (ip->protocol != IPPROTO_TCP || ip->frag_off & htons(IP_OFFSET))
+		return NF_ACCEPT;
+	tcp = skb_header_pointer(skb, skb_network_offset(skb) + ip->ihl * 4, sizeof(space), &space);
+	if (!tcp || !tcp->syn)
+		return NF_ACCEPT;
+	tdl_address_v4(&remote, ip->daddr, tcp->dest);
+	return tdl_filter_judge(skb, tcp, &remote);
+}
+
+#if IS_ENABLED(CONFIG_IPV6)
+static unsigned int tdl_filter_v6(void *priv, struct sk_buff *skb,
+				  const struct nf_hook_state *state)
+{
+	unsigned int offset = 0;
+	const struct tcphdr *tcp;
+	struct tcphdr space;
+	struct tdl_address remote;
+
+	if (ipv6_find_hdr(skb, &offset, IPPROTO_TCP, NULL, NULL) != IPPROTO_TCP)
+		return NF_ACCEPT;
+	tcp = skb_header_pointer(skb, offset, sizeof(space), &space);
+	if (!tcp || !tcp->syn)
+		return NF_ACCEPT;
+	tdl_address_v6(&remote, &ipv6_hdr(skb)->daddr, tcp->dest);
+	return tdl_filter_judge(skb, tcp, &remote);
+}
+#endif
+
+/* First of all: addresses are as the socket has them. */
+static const struct nf_hook_ops tdl_filters[] = {
+	{
+		.hook = tdl_filter_v4,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_LOCAL_OUT,
+		.priority = NF_IP_PRI_FIRST,
+	},
+#if IS_ENABLED(CONFIG_IPV6)
+	{
+		.hook = tdl_filter_v6,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_LOCAL_OUT,
+		.priority = NF_IP6_PRI_FIRST,
+	},
+#endif
+};
+
+static int __net_init tdl_filter_net_init(struct net *net)
+{
+	return nf_register_net_hooks(net, tdl_filters, ARRAY_SIZE(tdl_filters));
+}
+
+static void __net_exit tdl_filter_net_exit(struct net *net)
+{
+	nf_unregister_net_hooks(net, tdl_filters, ARRAY_SIZE(tdl_filters));
+}
+
+static struct pernet_operations tdl_filter_net_ops = {
+	.init = tdl_filter_net_init,
+	.exit = tdl_filter_net_exit,
+};
+
+int tdl_filter_init(void)
+{
+	return register_pernet_subsys(&tdl_filter_net_ops);
+}
+
+/* When it returns nobody is inside: unregistering waits for readers. */
+void tdl_filter_exit(void)
+{
+	unregister_pernet_subsys(&tdl_filter_net_ops);
+}

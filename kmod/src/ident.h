@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who calls, and what for: see ident.c.
+ */
+#ifndef TIDELOCK_IDENT_H
+#define TIDELOCK_IDENT_H
+
+#include <linux/types.h>
+
+#include "tidelock_core.h"
+
+struct sock;
+
+/*
+ * What a verdict holds for: an identity, not a process, and one purpose. Compared and hashed as
+ * bytes, so it is zeroed as a whole before it is filled.
+ */
+struct tdl_key {
+	u64 device;		/* of the executable's file system */
+	u64 inode;
+	s64 changed;		/* the inode's change time: a file that was replaced is another */
+	u64 cgroup;
+	struct tdl_address local;	/* of what accepts, else zero */
+	struct tdl_address remote;	/* its port is zero for what accepts */
+	u32 inode_generation;
+	u32 uid;
+	u32 euid;
+	u32 gid;
+	u32 egid;
+	u32 network;		/* inode numbers of the namespaces */
+	u32 pid;
+	u32 user;
+	u32 direction;
+	u32 zero;
+};
+
+/* A process: no two have the same while the machine runs. */
+struct tdl_process {
+	u64 started;
+	u32 tgid;
+	char comm[16];
+};
+
+int tdl_ident(struct sock *sk, u32 direction, const struct tdl_address *local,
+	      const struct tdl_address *remote, struct tdl_key *key,
+	      struct tdl_process *process);
+
+/* The rest, for a question. */
+struct tdl_ident_texts {
+	struct tdl_text executable_path;
+	struct tdl_text cgroup_path;
+	u32 cgroup_namespace;
+};
+
+void tdl_ident_texts(struct tdl_ident_texts *texts);
+void tdl_ident_texts_free(struct tdl_ident_texts *texts);
+
+#endif /* TIDELOCK_IDENT_H */

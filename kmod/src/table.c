@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /proc/tidelock/connections: what is known of each socket, for root, without the daemon.
+ *
+ * One line a socket, its columns separated by tabs, after a line that names them. Not a snapshot:
+ * sockets come and go while it is read.
+ */
+#include <linux/ktime.h>
+#include <linux/proc_fs.h>
+#include <linux/rhashtable.h>
+#include <linux/seq_file.h>
+
+#include "conn.h"
+#include "table.h"
+
+static struct proc_dir_entry *tdl_table_dir;
+
+static const char *tdl_table_state(enum tdl_state state)
+{
+	switch (state) {
+	case TDL_IDLE:
+		return "idle";
+	case TDL_WAITING:
+		return "waiting";
+	case TDL_DECIDED:
+		return "decided";
+	case TDL_REFUSED:
+		return "refused";
+	case TDL_LISTENING:
+		return "listening";
+	case TDL_CLOSED:
+		break;
+	}
+	return "closed";
+}
+
+static const char *tdl_table_decision(u32 decision)
+{
+	switch (decision) {
+	case TDL_DENY:
+		return "deny";
+	case TDL_PLAIN:
+		return "plain";
+	case TDL_MTLS:
+		return "mtls";
+	}
+	return "-";
+}
+
+static const char *tdl_table_direction(u32 direction)
+{
+	switch (direction) {
+	case TDL_CONNECT:
+		return "connect";
+	case TDL_ACCEPT:
+		return "accept";
+	}
+	return "-";
+}
+
+static void tdl_table_address(struct seq_file *seq, const struct tdl_address *address)
+{
+	switch (address->family) {
+	case 4:
+		seq_printf(seq, "\t%pI4:%u", address->bytes, address->port);
+		return;
+	case 6:
+		seq_printf(seq, "\t[%pI6c]:%u", address->bytes, address->port);
+		return;
+	}
+	seq_puts(seq, "\t-");
+}
+
+static bool tdl_table_line(struct tdl_conn *conn, void *data)
+{
+	struct seq_file *seq = data;
+	u64 age = ktime_get_boottime_ns() - conn->born;
+	enum tdl_state state;
+	struct tdl_case c;
+
+	spin_lock_bh(&conn->lock);
+	state = conn->state;
+	c = conn->c;
+	spin_unlock_bh(&conn->lock);
+
+	seq_printf(seq, "%llu\t%s\t%s\t%s\t%#x", conn->id, tdl_table_direction(c.direction),
+		   tdl_table_state(state), tdl_table_decision(c.verdict.decision),
+		   c.verdict.reason);
+	tdl_table_address(seq, &c.local);
+	tdl_table_address(seq, &c.remote);
+	seq_printf(seq, "\t%u\t%u\t%llu\t", c.process.tgid, c.key.uid, div_u64(age, NSEC_PER_MSEC));
+	/* A process chooses its name: what would break a line or a column is escaped. */
+	seq_escape(seq, c.process.comm, " \t\n\\");
+	seq_putc(seq, '\n');
+	return true;
+}
+
+static int tdl_table_show(struct seq_file *seq, void *unused)
+{
+	seq_puts(seq, "id\tdirection\tstate\tdecision\treason\tlocal\tremote\ttgid\tuid\tage_ms\tcomm\n");
+	tdl_conns_visit(tdl_table_line, seq);
+	return 0;
+}
+
+/* Readers are waited for when it is removed. */
+int tdl_table_init(void)
+{
+	tdl_table_dir = proc_mkdir("tidelock", NULL);
+	if (!tdl_table_dir)
+		return -ENOMEM;
+	if (proc_create_single("connections", 0400, tdl_table_dir, tdl_table_show))
+		return 0;
+	proc_remove(tdl_table_dir);
+	return -ENOMEM;
+}
+
+void tdl_table_exit(void)
+{
+	proc_remove(tdl_table_dir);
+}
