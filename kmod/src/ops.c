@@ -77,7 +77,7 @@ void tdl_ops_restore(struct socket *sock)
 	WRITE_ONCE(sock->ops, tdl_inner(sock));
 }
 
-static int tdl_release(struct socket *sock)
+static int tdl_ops_release(struct socket *sock)
 {
 	const struct proto_ops *inner = tdl_inner(sock);
 	int cookie = tdl_enter();
@@ -286,7 +286,7 @@ static void tdl_ops_derive(int family)
 	struct proto_ops *settled = &tdl_tables[family][TDL_SETTLED];
 
 	*settled = *tdl_inners[family];
-	settled->release = tdl_release;
+	settled->release = tdl_ops_release;
 	settled->connect = tdl_connect;
 	settled->listen = tdl_listen;
 	settled->accept = tdl_accept;
