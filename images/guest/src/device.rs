@@ -19,6 +19,21 @@ pub(crate) const PATH: &str = "/dev/tidelock";
 /// An open device.
 pub(crate) struct Device(OwnedFd);
 
+/// One frame that was read, which is an answer.
+pub(crate) struct Said(Vec<u8>);
+
+impl Said {
+    /// The answer.
+    pub(crate) fn frame(&self) -> Checked<Frame<Answer<'_>>> {
+        Frame::decode(&self.0).map_err(|error| {
+            Failure::Assertion(format!(
+                "read {} bytes from {PATH} that are no answer: {error}",
+                self.0.len()
+            ))
+        })
+    }
+}
+
 /// Whether a read waits.
 #[derive(Clone, Copy)]
 pub(crate) enum Wait {
@@ -64,21 +79,18 @@ impl Device {
     }
 
     /// Reads one whole answer.
-    pub(crate) fn answer(&self) -> Checked<Frame<Answer>> {
+    pub(crate) fn answer(&self) -> Checked<Said> {
         let bytes = self
             .try_read()
             .map_err(Failure::system(format!("read {PATH}")))?;
-        Frame::decode(&bytes).map_err(|error| {
-            Failure::Assertion(format!(
-                "read {} bytes from {PATH} that are no answer: {error}",
-                bytes.len()
-            ))
-        })
+        let said = Said(bytes);
+        said.frame()?;
+        Ok(said)
     }
 
     /// Reads the first answer after open.
     pub(crate) fn hello(&self) -> Checked<Hello> {
-        match self.answer()?.message {
+        match self.answer()?.frame()?.message {
             Answer::Hello(hello) => Ok(hello),
             other => Err(Failure::Assertion(format!(
                 "the first frame after open is {other:?}, not a hello"
@@ -100,19 +112,20 @@ impl Device {
     }
 
     /// Writes one request and reads its answer.
-    pub(crate) fn ask(&self, id: u64, message: Request) -> Checked<Answer> {
+    pub(crate) fn ask(&self, id: u64, message: Request) -> Checked<Said> {
         self.try_ask(id, message)?
             .map_err(Failure::system(format!("write {message:?} to {PATH}")))?;
-        let answer = self.answer()?;
-        ensure(answer.id == id, || {
-            format!("the answer to frame {id} carries the id {}", answer.id)
+        let said = self.answer()?;
+        let answered = said.frame()?.id;
+        ensure(answered == id, || {
+            format!("the answer to frame {id} carries the id {answered}")
         })?;
-        Ok(answer.message)
+        Ok(said)
     }
 
     /// Has the module test itself; fails unless the self-test passes.
     pub(crate) fn self_test(&self, id: u64) -> Checked<(Passed, StackUse)> {
-        passed(&self.ask(id, Request::SelfTest)?)
+        passed(&self.ask(id, Request::SelfTest)?.frame()?.message)
     }
 
     /// What can be done now, or within `patience`.
@@ -127,7 +140,7 @@ impl Device {
 }
 
 /// What a self-test says when it passed.
-pub(crate) fn passed(answer: &Answer) -> Checked<(Passed, StackUse)> {
+pub(crate) fn passed(answer: &Answer<'_>) -> Checked<(Passed, StackUse)> {
     let Answer::SelfTest(report) = answer else {
         return Err(Failure::Assertion(format!(
             "a self-test was answered with {answer:?}"

@@ -166,7 +166,8 @@ fn nonblock(_: &mut Report) -> Checked<String> {
     ensure(answered == PollFlags::IN, || {
         format!("poll after a request says {answered:?}, not IN")
     })?;
-    let answer = device.answer()?;
+    let said = device.answer()?;
+    let answer = said.frame()?;
     ensure(answer.id == 7, || {
         format!("the answer is {answer:?}, not that of self-test 7")
     })?;
@@ -261,7 +262,8 @@ fn fault_refused(_: &mut Report) -> Checked<String> {
     let before = procfs::taint()?;
     module::load()?;
     let (device, _) = Device::greet()?;
-    let answer = device.ask(3, Request::Fault)?;
+    let said = device.ask(3, Request::Fault)?;
+    let answer = said.frame()?.message;
     ensure(answer == Answer::Refused(Refusal::Unsupported), || {
         format!("a request to panic was answered with {answer:?} by a module for users")
     })?;
