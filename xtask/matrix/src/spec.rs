@@ -311,8 +311,16 @@ impl Matrix {
         Ok(())
     }
 
-    /// That whoever names a suite or a root names one of these.
+    /// That whoever names a suite or a root names one of these, and that disks can have the names
+    /// of userlands.
     fn check_references(&self, suites: &[&str]) -> Result<(), SpecError> {
+        if let Some(userland) = self.userlands.iter().find(|u| !is_serial(&u.name)) {
+            let name = &userland.name;
+            let what = format!(
+                "userlands: {name:?} is no serial number of a disk: 1 to 20 of a-z, 0-9 and -"
+            );
+            return Err(SpecError::Meaning { what });
+        }
         let roots: Vec<&str> = self.roots.iter().map(|root| root.name.as_str()).collect();
         for suite in &self.suites {
             let place = format!("root of the suite {}", suite.name);
@@ -334,6 +342,12 @@ impl Matrix {
         }
         Ok(())
     }
+}
+
+/// As the guest finds it: QEMU cuts off what is longer.
+fn is_serial(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=20).contains(&name.len()) && name.chars().all(fits)
 }
 
 fn unique(key: &str, names: impl Iterator<Item = String>) -> Result<(), SpecError> {

@@ -60,6 +60,10 @@ fn what_is_not_known_is_refused_with_line_and_hint() {
             ),
             "suites of the userland apps: \"olt\" is not defined; did you mean old?",
         ),
+        (
+            ("name = \"apps\"", "name = \"programs-of-the-distribution\""),
+            "no serial number of a disk",
+        ),
         (("[tiers]", "[tiers"), "line"),
     ] {
         let error = refused(change);
