@@ -29,6 +29,9 @@ pub(crate) enum Failure {
     /// The kernel is tainted by more than an out-of-tree, unsigned module.
     #[error("new-taint: {0}")]
     NewTaint(String),
+    /// A program of the userland did not do its work.
+    #[error("program-failed: {0}")]
+    Program(String),
     /// The process of the test died before its verdict.
     #[error("test-died: {0}")]
     Died(String),

@@ -22,6 +22,7 @@ mod reseed;
 mod run;
 mod shell;
 mod tests;
+mod userland;
 
 use std::process::ExitCode;
 

@@ -36,6 +36,12 @@ pub enum KbuildError {
         /// What the file is.
         found: Sha256,
     },
+    /// What the cache holds is not what was put there.
+    #[error("damaged-cache: {} is not what was made; remove the folder, and it is made again", path.display())]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The packages of a root or of a kernel's headers do not make up a whole one.
     #[error("incomplete-packages: {what} is in none of {}; lock the package that has it", packages.join(", "))]
     Incomplete {
@@ -123,6 +129,7 @@ impl KbuildError {
             Self::Process(error) => of_process(error),
             Self::Package(error) => error.verdict(),
             Self::Tampered { .. } => "tampered-package",
+            Self::Damaged { .. } => "damaged-cache",
             Self::Incomplete { .. } => "incomplete-packages",
             Self::Sandbox { .. } => "no-sandbox",
             Self::Toolchain { .. } => "broken-toolchain",
@@ -201,6 +208,9 @@ mod tests {
                 path,
                 locked: sha256,
                 found: sha256,
+            },
+            KbuildError::Damaged {
+                path: "/cache/a".into(),
             },
             KbuildError::Incomplete {
                 what: "/usr/bin/sh".into(),

@@ -10,6 +10,8 @@
 //! 4. [`check()`] says, without booting, whether the kernel will take it; [`abi()`] finds the first
 //!    of many kernels that will not.
 //!
+//! [`ensure_userland`] makes what runs in guests beside the kernel.
+//!
 //! [`sparse`] and [`checkpatch`] look at the C sources for CI.
 
 mod abi;
@@ -34,6 +36,7 @@ mod stage;
 mod symvers;
 #[cfg(test)]
 mod testing;
+mod userland;
 
 pub use abi::{AbiBreak, AbiReason, abi};
 pub use check::{CheckPolicy, Finding, FindingKind, KernelFacts, StaticVerdict, check};
@@ -52,3 +55,4 @@ pub use sandbox::{ENVIRONMENT, Ran, Sandbox, TOOLS};
 pub use sources::Sources;
 pub use stage::Stage;
 pub use symvers::{Export, Symvers, SymversError};
+pub use userland::{PACKER, Userland, UserlandRequest, ensure_userland};

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What has changed between a lock and what the archive offers.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::Serialize;
 use tidelock_model::Release;
@@ -37,7 +40,7 @@ pub struct Diff {
     pub vanished: Vec<Mention>,
     /// Kernels whose packages are others now.
     pub changed: Vec<Change>,
-    /// Build roots, and the source of Rust's library, whose packages are others now.
+    /// Build roots, userlands, and the source of Rust's library, whose packages are others now.
     pub roots: Vec<Change>,
 }
 
@@ -64,22 +67,12 @@ pub fn diff(old: &Lock, new: &Lock) -> Diff {
         let details = kernel_details(kernel, new.kernel(&kernel.release)?);
         change(kernel.release.to_string(), details)
     });
-    let names = old
-        .roots
-        .iter()
-        .chain(&new.roots)
-        .map(|root| root.name.as_str());
-    let names: std::collections::BTreeSet<&str> = names.collect();
+    let (old_sets, new_sets) = (package_sets(old), package_sets(new));
+    let names: BTreeSet<&String> = old_sets.keys().chain(new_sets.keys()).collect();
     let roots = names.into_iter().filter_map(|name| {
-        let packages = |lock: &'_ Lock| {
-            lock.root(name)
-                .map(|root| root.packages.clone())
-                .unwrap_or_default()
-        };
-        change(
-            name.to_owned(),
-            package_details(&packages(old), &packages(new)),
-        )
+        let packages = |sets: &BTreeMap<_, _>| sets.get(name).copied().unwrap_or_default();
+        let details = package_details(packages(&old_sets), packages(&new_sets));
+        change(name.clone(), details)
     });
     let rust = package_details(
         std::slice::from_ref(&old.rust_src),
@@ -91,6 +84,19 @@ pub fn diff(old: &Lock, new: &Lock) -> Diff {
         changed: changed.collect(),
         roots: roots.chain(change("rust-src".into(), rust)).collect(),
     }
+}
+
+/// What is unpacked whole, by what it is called in a diff.
+fn package_sets(lock: &Lock) -> BTreeMap<String, &[LockedPackage]> {
+    let roots = lock
+        .roots
+        .iter()
+        .map(|root| (root.name.clone(), root.packages.as_slice()));
+    let userlands = lock.userlands.iter().map(|userland| {
+        let name = format!("userland {}", userland.name);
+        (name, userland.packages.as_slice())
+    });
+    roots.chain(userlands).collect()
 }
 
 fn change(name: String, details: Vec<String>) -> Option<Change> {
@@ -163,7 +169,10 @@ impl fmt::Display for Diff {
                 )?;
             }
         }
-        for (title, changes) in [("changed", &self.changed), ("build roots", &self.roots)] {
+        for (title, changes) in [
+            ("changed", &self.changed),
+            ("build roots and userlands", &self.roots),
+        ] {
             if !changes.is_empty() {
                 writeln!(f, "{title}: {}", changes.len())?;
             }

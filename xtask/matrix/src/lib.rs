@@ -20,13 +20,16 @@ pub use closure::{Need, Unmet, closure};
 pub use diff::{Change, Diff, Mention, diff};
 pub use find::{Found, FoundKernel, Offer, Skipped, find, kind};
 pub use list::{Listed, list};
-pub use lock::{Lock, LockedKernel, LockedPackage, LockedRoot, LockedSuite, MissingKernel, files};
+pub use lock::{
+    Lock, LockedKernel, LockedPackage, LockedRoot, LockedSuite, LockedUserland, MissingKernel,
+    files,
+};
 pub use ops::{Locking, MatrixError, discover, lock, read_lock, read_matrix};
 pub use plan::{Cell, PlanError, missing, plan};
 pub use resolve::{Discovery, ResolveError, resolve};
 pub use spec::{
     Capability, Matrix, RootSpec, Rule, RustSrcSpec, Selection, Selector, SeriesSpec, SuiteSpec,
-    TestProfile, Tiers,
+    TestProfile, Tiers, UserlandSpec,
 };
 pub use strict::SpecError;
 pub use verify::{Depth, Fault, Standing, Verification, verify};

@@ -104,6 +104,22 @@ impl LockedRoot {
     }
 }
 
+/// The packages of a guest's disk.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LockedUserland {
+    /// Its name.
+    pub name: String,
+    /// Everything that is unpacked into it.
+    pub packages: Vec<LockedPackage>,
+}
+
+impl LockedUserland {
+    /// All its files.
+    pub fn files(&self) -> Vec<FileRef> {
+        files(&self.packages)
+    }
+}
+
 /// A kernel that a signed index lists and whose files the archive does not serve any more, as
 /// happens to suites at the end of their life.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -136,6 +152,8 @@ pub struct Lock {
     pub missing: Vec<MissingKernel>,
     /// The build roots, by name.
     pub roots: Vec<LockedRoot>,
+    /// The disks of guests, by name.
+    pub userlands: Vec<LockedUserland>,
     /// The source of Rust's own library, of the pinned toolchain's version.
     pub rust_src: LockedPackage,
 }
@@ -153,6 +171,11 @@ impl Lock {
         self.roots.iter().find(|root| root.name == name)
     }
 
+    /// A userland by its name.
+    pub fn userland(&self, name: &str) -> Option<&LockedUserland> {
+        self.userlands.iter().find(|userland| userland.name == name)
+    }
+
     /// Every package once, by its name in the lock.
     pub fn packages(&self) -> Vec<&LockedPackage> {
         let kernels = self
@@ -160,7 +183,12 @@ impl Lock {
             .iter()
             .flat_map(|kernel| kernel.image.iter().chain(&kernel.headers));
         let roots = self.roots.iter().flat_map(|root| &root.packages);
-        let mut all: Vec<_> = kernels.chain(roots).chain([&self.rust_src]).collect();
+        let userlands = self
+            .userlands
+            .iter()
+            .flat_map(|userland| &userland.packages);
+        let others = roots.chain(userlands).chain([&self.rust_src]);
+        let mut all: Vec<_> = kernels.chain(others).collect();
         all.sort_by_cached_key(|package| package.id());
         all.dedup();
         all

@@ -8,7 +8,9 @@ use tidelock_archive::FileRef;
 use tidelock_model::{Arch, Flavour, Release, Series, Sha256};
 
 use crate::{
-    lock::{Lock, LockedKernel, LockedPackage, LockedRoot, LockedSuite, MissingKernel},
+    lock::{
+        Lock, LockedKernel, LockedPackage, LockedRoot, LockedSuite, LockedUserland, MissingKernel,
+    },
     strict::{self, SpecError},
 };
 
@@ -26,6 +28,8 @@ struct LockFile {
     rust_src: String,
     suite: Vec<LockedSuite>,
     root: Vec<RootEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    userland: Vec<UserlandEntry>,
     kernel: Vec<KernelEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     missing: Vec<MissingKernel>,
@@ -37,6 +41,13 @@ struct LockFile {
 struct RootEntry {
     name: String,
     compiler: String,
+    packages: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct UserlandEntry {
+    name: String,
     packages: Vec<String>,
 }
 
@@ -91,6 +102,7 @@ impl Lock {
                 })
             })
             .collect::<Result<_, SpecError>>()?;
+        let userlands = packages.userlands(file.userland)?;
         let mut kernels: Vec<LockedKernel> = Vec::new();
         for entry in file.kernel {
             let kernel = resolve_kernel(entry, &packages)?;
@@ -115,6 +127,7 @@ impl Lock {
             kernels,
             missing: file.missing,
             roots,
+            userlands,
             rust_src,
         })
     }
@@ -133,6 +146,14 @@ impl Lock {
                     name: root.name.clone(),
                     compiler: root.compiler.clone(),
                     packages: ids(&root.packages),
+                })
+                .collect(),
+            userland: self
+                .userlands
+                .iter()
+                .map(|userland| UserlandEntry {
+                    name: userland.name.clone(),
+                    packages: ids(&userland.packages),
                 })
                 .collect(),
             kernel: self
@@ -178,6 +199,18 @@ impl Packages {
                 found.ok_or_else(|| fault(format!("{by} refers to {id}, which is not there")))
             })
             .collect()
+    }
+}
+
+impl Packages {
+    fn userlands(&self, entries: Vec<UserlandEntry>) -> Result<Vec<LockedUserland>, SpecError> {
+        let one = |entry: UserlandEntry| {
+            Ok(LockedUserland {
+                packages: self.find(&entry.packages, &entry.name)?,
+                name: entry.name,
+            })
+        };
+        entries.into_iter().map(one).collect()
     }
 }
 

@@ -55,10 +55,10 @@ pub enum MatrixError {
         /// The date now.
         got: String,
     },
-    /// A build root, or the source of Rust's library, cannot be fetched.
+    /// A build root, a userland, or the source of Rust's library, cannot be fetched.
     #[error("{by} needs packages that the signed index lists and the mirror does not serve: {}. Use another one with --debian-mirror", packages.join(", "))]
     Unserved {
-        /// The root, or `rust-src`.
+        /// The root, the userland, or `rust-src`.
         by: String,
         /// The packages.
         packages: Vec<String>,

@@ -10,7 +10,7 @@ use tidelock_archive::{
 use crate::{
     closure::{self, Need, Unmet},
     find::{self, Found, FoundKernel, Offer, Skipped, locked},
-    lock::{Lock, LockedPackage, LockedRoot, LockedSuite},
+    lock::{Lock, LockedPackage, LockedRoot, LockedSuite, LockedUserland},
     spec::{Matrix, RootSpec},
 };
 
@@ -22,6 +22,14 @@ pub enum ResolveError {
     Root {
         /// Its name.
         root: String,
+        /// What is missing.
+        unmet: Unmet,
+    },
+    /// A userland cannot be completed.
+    #[error("the userland {userland}: {unmet}")]
+    Userland {
+        /// Its name.
+        userland: String,
         /// What is missing.
         unmet: Unmet,
     },
@@ -67,7 +75,7 @@ pub fn resolve(
         if used.is_empty() {
             continue;
         }
-        let index = merged(spec, offers);
+        let index = merged(&spec.suites, offers);
         let packages = root_packages(matrix, spec, &index, &used)?;
         roots.push(LockedRoot {
             name: spec.name.clone(),
@@ -82,6 +90,7 @@ pub fn resolve(
             kernels: kernels.into_iter().map(|found| found.kernel).collect(),
             missing: Vec::new(),
             roots,
+            userlands: userlands(matrix, offers)?,
             suites,
         },
         skipped,
@@ -89,12 +98,12 @@ pub fn resolve(
     })
 }
 
-/// The suites of a root as one.
-fn merged(spec: &RootSpec, offers: &[Offer<'_>]) -> Index {
+/// These suites as one.
+fn merged(suites: &[String], offers: &[Offer<'_>]) -> Index {
     let mut all = Index::default();
     for (_, index) in offers
         .iter()
-        .filter(|(suite, _)| spec.suites.contains(&suite.name))
+        .filter(|(suite, _)| suites.contains(&suite.name))
     {
         index
             .packages()
@@ -123,6 +132,25 @@ fn root_packages<'a>(
         root: spec.name.clone(),
         unmet,
     })
+}
+
+/// The guests' disks, by name.
+fn userlands(matrix: &Matrix, offers: &[Offer<'_>]) -> Result<Vec<LockedUserland>, ResolveError> {
+    let mut all = Vec::new();
+    for spec in &matrix.userlands {
+        let index = merged(&spec.suites, offers);
+        let packages = closure::closure(&index, &spec.packages, &[]);
+        let packages = packages.map_err(|unmet| ResolveError::Userland {
+            userland: spec.name.clone(),
+            unmet,
+        })?;
+        all.push(LockedUserland {
+            name: spec.name.clone(),
+            packages: packages.into_iter().map(locked).collect(),
+        });
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
 }
 
 /// The newest of Debian's packagings of the toolchain's version.

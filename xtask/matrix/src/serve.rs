@@ -53,7 +53,8 @@ pub(crate) async fn unserved(
     })
 }
 
-/// Moves the kernels that need one of these to the missing ones; a build root cannot do without.
+/// Moves the kernels that need one of these to the missing ones; a build root or a userland cannot do
+/// without.
 pub(crate) fn set_aside(
     discovery: &mut Discovery,
     unserved: &BTreeSet<String>,
@@ -63,8 +64,12 @@ pub(crate) fn set_aside(
         .roots
         .iter()
         .map(|root| (root.name.as_str(), root.packages.as_slice()));
+    let userlands = lock
+        .userlands
+        .iter()
+        .map(|userland| (userland.name.as_str(), userland.packages.as_slice()));
     let rust_src = ("rust-src", std::slice::from_ref(&lock.rust_src));
-    for (by, packages) in roots.chain([rust_src]) {
+    for (by, packages) in roots.chain(userlands).chain([rust_src]) {
         let packages = lacking(packages, unserved);
         if !packages.is_empty() {
             return Err(MatrixError::Unserved {

@@ -32,6 +32,9 @@ pub struct Matrix {
     pub root_packages: Vec<String>,
     /// The build roots, one per toolchain.
     pub roots: Vec<RootSpec>,
+    /// What runs in guests beside the kernel, as disks.
+    #[serde(default)]
+    pub userlands: Vec<UserlandSpec>,
     /// Where the source of Rust's own library is found.
     pub rust_src: RustSrcSpec,
     /// How much each tier takes.
@@ -119,6 +122,21 @@ pub struct RootSpec {
     pub compiler: String,
     /// What is installed, beside `root-packages`; what these depend on comes by itself.
     pub packages: Vec<String>,
+}
+
+/// Programs of the distribution that tests run in the guest.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UserlandSpec {
+    /// What tests call it.
+    pub name: String,
+    /// The suites its packages are taken from: the newest version of all of them.
+    pub suites: Vec<String>,
+    /// What is installed; what these depend on comes by itself.
+    pub packages: Vec<String>,
+    /// Shell commands that are run in it, in order, before it is packed.
+    #[serde(default)]
+    pub prepare: Vec<String>,
 }
 
 /// Where the source of Rust's own library is found.
@@ -239,6 +257,11 @@ impl Matrix {
         self.series.iter().find(|series| series.name == name)
     }
 
+    /// The specification of a userland.
+    pub fn userland(&self, name: &str) -> Option<&UserlandSpec> {
+        self.userlands.iter().find(|userland| userland.name == name)
+    }
+
     /// The specification of a build root.
     pub fn root(&self, name: &str) -> Option<&RootSpec> {
         self.roots.iter().find(|root| root.name == name)
@@ -259,27 +282,16 @@ impl Matrix {
             self.series.iter().map(|series| series.name.to_string()),
         )?;
         unique("roots", self.roots.iter().map(|root| root.name.clone()))?;
+        unique(
+            "userlands",
+            self.userlands.iter().map(|userland| userland.name.clone()),
+        )?;
         let suites: Vec<&str> = self
             .suites
             .iter()
             .map(|suite| suite.name.as_str())
             .collect();
-        let roots: Vec<&str> = self.roots.iter().map(|root| root.name.as_str()).collect();
-        for suite in &self.suites {
-            known(
-                &format!("root of the suite {}", suite.name),
-                &suite.root,
-                &roots,
-            )?;
-        }
-        for root in &self.roots {
-            for suite in &root.suites {
-                known(&format!("suites of the root {}", root.name), suite, &suites)?;
-            }
-        }
-        for suite in &self.rust_src.suites {
-            known("suites of rust-src", suite, &suites)?;
-        }
+        self.check_references(&suites)?;
         for tier in Tier::ALL {
             let Selection::Newest(selectors) = self.tiers.of(*tier) else {
                 continue;
@@ -298,6 +310,44 @@ impl Matrix {
         }
         Ok(())
     }
+
+    /// That whoever names a suite or a root names one of these, and that disks can have the names
+    /// of userlands.
+    fn check_references(&self, suites: &[&str]) -> Result<(), SpecError> {
+        if let Some(userland) = self.userlands.iter().find(|u| !is_serial(&u.name)) {
+            let name = &userland.name;
+            let what = format!(
+                "userlands: {name:?} is no serial number of a disk: 1 to 20 of a-z, 0-9 and -"
+            );
+            return Err(SpecError::Meaning { what });
+        }
+        let roots: Vec<&str> = self.roots.iter().map(|root| root.name.as_str()).collect();
+        for suite in &self.suites {
+            let place = format!("root of the suite {}", suite.name);
+            known(&place, &suite.root, &roots)?;
+        }
+        let roots = self.roots.iter().map(|root| {
+            let place = format!("suites of the root {}", root.name);
+            (place, &root.suites)
+        });
+        let userlands = self.userlands.iter().map(|userland| {
+            let place = format!("suites of the userland {}", userland.name);
+            (place, &userland.suites)
+        });
+        let rust_src = ("suites of rust-src".to_owned(), &self.rust_src.suites);
+        for (place, named) in roots.chain(userlands).chain([rust_src]) {
+            named
+                .iter()
+                .try_for_each(|suite| known(&place, suite, suites))?;
+        }
+        Ok(())
+    }
+}
+
+/// As the guest finds it: QEMU cuts off what is longer.
+fn is_serial(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=20).contains(&name.len()) && name.chars().all(fits)
 }
 
 fn unique(key: &str, names: impl Iterator<Item = String>) -> Result<(), SpecError> {

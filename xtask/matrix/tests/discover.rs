@@ -42,6 +42,15 @@ fn show(discovery: &Discovery) -> String {
         )
         .unwrap();
     }
+    for userland in &discovery.lock.userlands {
+        writeln!(
+            text,
+            "userland {}{}",
+            userland.name,
+            names(&userland.packages)
+        )
+        .unwrap();
+    }
     writeln!(text, "rust-src {}", discovery.lock.rust_src.id()).unwrap();
     for skipped in &discovery.skipped {
         writeln!(

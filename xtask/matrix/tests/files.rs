@@ -42,6 +42,28 @@ fn what_is_not_known_is_refused_with_line_and_hint() {
         ),
         (("name = \"new\"", "name = \"old\""), "twice"),
         (("{ series = \"6.1\"", "{ series = \"6.2\""), "6.2"),
+        (
+            ("libelf1\"]", "libelf1\"]\ncompiler = \"gcc-12\""),
+            "unknown field `compiler`",
+        ),
+        (
+            (
+                "[rust-src]",
+                "[[userlands]]\nname = \"apps\"\nsuites = []\npackages = []\n[rust-src]",
+            ),
+            "userlands: apps is there twice",
+        ),
+        (
+            (
+                "suites = [\"old\", \"old-security\"]\npackages = [\"make\"",
+                "suites = [\"olt\"]\npackages = [\"make\"",
+            ),
+            "suites of the userland apps: \"olt\" is not defined; did you mean old?",
+        ),
+        (
+            ("name = \"apps\"", "name = \"programs-of-the-distribution\""),
+            "no serial number of a disk",
+        ),
         (("[tiers]", "[tiers"), "line"),
     ] {
         let error = refused(change);

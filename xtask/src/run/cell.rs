@@ -16,7 +16,7 @@ use tidelock_vm::{
     kernel::{self, Kernel},
     machine::qemu,
     run::run_cell,
-    spec::{self, CellSpec, Event},
+    spec::{self, CellSpec, Disk, Event},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -90,12 +90,16 @@ fn key(lab: &Lab, cell: &Cell) -> Sha256 {
         .digest("shim", &lab.sources.digest())
         .digest("core", &lab.core_key)
         .digest("guest", &lab.guest.digest)
+        .digest("programs", &lab.programs.digest)
         .text("engine", &engine(lab))
         .digest("qemu", &lab.engine.qemu.digest)
         .text("release", cell.kernel.release.as_str())
         .text("expected", &format!("{:?}", cell.expected))
         .text("profile", &format!("{:?}", lab.plans.matrix.test))
         .text("tests", &lab.tests.join(" "));
+    for userland in &lab.userlands {
+        key = key.digest("userland", &userland.digest());
+    }
     for probe in &lab.sources.probes {
         key = key.digest(probe.name(), &probe.digest());
     }
@@ -234,22 +238,27 @@ async fn boot(
     built: &Built,
     kernel: Kernel,
 ) -> Result<Tested, Ending> {
-    let key = KeyBuilder::new("tested", 1)
+    let disks = disks(lab).await?;
+    let mut key = KeyBuilder::new("tested", 1)
         .text("code", env!("TIDELOCK_STAGE_CODE"))
         .digest("module", &built.module.sha256)
         .digest("kernel", &kernel.key)
         .digest("guest", &lab.guest.digest)
+        .digest("programs", &lab.programs.digest)
         .text("engine", &engine(lab))
         .digest("qemu", &lab.engine.qemu.digest)
         .text("profile", &format!("{:?}", lab.plans.matrix.test))
-        .text("tests", &lab.tests.join(" "))
-        .finish();
+        .text("tests", &lab.tests.join(" "));
+    for disk in &disks {
+        key = key.digest(&disk.name, &disk.sha256);
+    }
+    let key = key.finish();
     let kept = (!lab.rerun).then(|| lab.results.get::<Tested>(&key));
     let mut tested = match kept.flatten() {
         // Without its logs a verdict points nowhere: then the tests are run again.
         Some(tested) if link_logs(&tested.logs, logs, &tested.tests) => tested,
         _ => {
-            let tested = measure(lab, logs, stage, built, kernel).await;
+            let tested = measure(lab, logs, stage, built, kernel, disks).await;
             if matches!(tested.status, Status::Pass | Status::Fail) {
                 // Without the cache the next run is slower, and no less true.
                 let _ = lab.results.put(&key, &tested);
@@ -268,8 +277,10 @@ async fn measure(
     stage: Stage<'_>,
     built: &Built,
     kernel: Kernel,
+    disks: Vec<Disk>,
 ) -> Tested {
-    let spec = spec(lab, kernel, built.module.stripped.clone(), logs);
+    let mut spec = spec(lab, kernel, built.module.stripped.clone(), logs);
+    spec.disks = disks;
     let tell = |event: Event<'_>| match event {
         Event::Booting => stage("boot"),
         Event::Testing(name) => stage(name),
@@ -308,14 +319,22 @@ pub(crate) async fn ready(lab: &Arc<Lab>, cell: &Cell) -> Result<CellSpec, Endin
     let mut durations = Durations::new();
     let tell = |stage: &str| eprintln!("{}: {stage}", cell.kernel.release);
     let (built, kernel) = prepare(lab, cell, &logs, &tell, &mut durations).await?;
-    Ok(spec(lab, kernel, built.module.stripped, &logs))
+    let mut spec = spec(lab, kernel, built.module.stripped, &logs);
+    spec.disks = disks(lab).await?;
+    Ok(spec)
 }
 
-/// What QEMU is started with for a cell.
+async fn disks(lab: &Lab) -> Result<Vec<Disk>, Ending> {
+    let disks = lab.disks().await;
+    disks.map_err(|error| Ending::error("boot", format!("{error:#}")))
+}
+
+/// What QEMU is started with for a cell, but for its disks.
 pub(crate) fn spec(lab: &Lab, kernel: Kernel, module: PathBuf, logs: &Path) -> CellSpec {
     let profile = &lab.plans.matrix.test;
     let mut spec = CellSpec::new(kernel, lab.guest.path.clone(), logs.to_owned());
     spec.module = Some(module);
+    spec.extra.clone_from(&lab.programs.entries);
     spec.tests.clone_from(&lab.tests);
     spec.mib = profile.memory_mib;
     spec.limits = spec::Limits {

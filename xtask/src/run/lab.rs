@@ -15,15 +15,17 @@ use tidelock_vm::{
     engine::{self, Engine},
     guest::{self, Guest},
     machine::qemu::{Accel, Qemu},
-    spec::CellSpec,
+    spec::{CellSpec, Disk},
 };
 use tokio::sync::OnceCell;
 
 use super::{
     cell,
     core::{self, Core},
+    programs::{self, Programs},
     results::Results,
     sources::{self, Plans},
+    userland::{self, Recipe},
 };
 
 /// Disk that saved states of guests may take before the oldest go.
@@ -33,6 +35,7 @@ const STATE_BUDGET: u64 = 8 << 30;
 pub(crate) fn host_tools() -> Vec<Tool> {
     let mut tools = tidelock_vm::machine::qemu::TOOLS.to_vec();
     tools.extend([
+        tidelock_kbuild::PACKER,
         Tool {
             program: "bwrap",
             package: "bubblewrap",
@@ -83,12 +86,17 @@ pub(crate) struct Lab {
     pub(crate) core_key: Sha256,
     /// PID 1 of the guests.
     pub(crate) guest: Guest,
+    /// What the guests' disks are made of.
+    pub(crate) userlands: Vec<Recipe>,
+    /// Programs of ours that run in guests.
+    pub(crate) programs: Programs,
     /// QEMU and its accelerator.
     pub(crate) engine: Engine,
     /// Kept verdicts.
     pub(crate) results: Results,
     core_request: CoreRequest,
     core: OnceCell<Arc<Core>>,
+    disks: OnceCell<Vec<Disk>>,
 }
 
 /// What to run, and how.
@@ -120,10 +128,15 @@ impl Lab {
     ) -> Result<Self> {
         let cache = files::cache_dir()?;
         let (root, target) = (request.root.clone(), request.root.join("target"));
-        let guest = tokio::task::spawn_blocking(move || guest::build(&root, &target)).await??;
+        let built = tokio::task::spawn_blocking(move || {
+            let programs = programs::build(&root, &target, programs::PACKAGES)?;
+            anyhow::Ok((guest::build(&root, &target)?, programs))
+        });
+        let (guest, programs) = built.await??;
         let tests =
             super::selection::chosen(&super::selection::of_guest(&guest.path)?, &request.tests)?;
         let sources = Sources::read(&request.root.join("kmod"))?;
+        let userlands = Recipe::read(&request.root, &plans.matrix, &plans.lock)?;
         let package = &plans.lock.rust_src;
         let core_request =
             core::request(&request.root, &cache, package, &fetcher, &request.live).await?;
@@ -162,9 +175,12 @@ impl Lab {
             sources,
             core_key: core_request.key()?,
             core_request,
+            userlands,
+            programs,
             guest,
             results: Results::of_user()?,
             core: OnceCell::new(),
+            disks: OnceCell::new(),
         };
         lab.find_accelerator(first).await;
         Ok(lab)
@@ -205,6 +221,12 @@ impl Lab {
     pub(crate) async fn core(&self) -> Result<Arc<Core>> {
         let build = || core::build(self.core_request.clone());
         self.core.get_or_try_init(build).await.cloned()
+    }
+
+    /// The disks of guests: packed once a run, by the first cell that wants them.
+    pub(crate) async fn disks(&self) -> Result<Vec<Disk>> {
+        let pack = || userland::disks(&self.cache, &self.userlands, &self.fetcher, &self.live);
+        self.disks.get_or_try_init(pack).await.cloned()
     }
 
     /// Another variant of the core, for tests of the factory.

@@ -7,11 +7,13 @@ pub(crate) mod core;
 pub(crate) mod ending;
 pub(crate) mod lab;
 pub(crate) mod modules;
+pub(crate) mod programs;
 pub(crate) mod results;
 pub(crate) mod runtime;
 pub(crate) mod schedule;
 pub(crate) mod selection;
 pub(crate) mod sources;
+pub(crate) mod userland;
 
 use std::{
     num::NonZeroUsize,

@@ -7,10 +7,16 @@ use tidelock_host::files;
 use tidelock_model::Crash;
 use tidelock_vm::{kernel::modinfo::Wanted, spec, symbolise::Symbols};
 
-/// What the guest needs: the ports it speaks through, and kTLS with its ciphers where the
-/// kernel has them as modules.
+/// What the guest needs: the ports it speaks through, its disk of programs and the file systems
+/// for that, networks to put between namespaces, and kTLS where the kernel has it as a module.
+///
+/// All are loaded before the machine is saved: no test pays for them.
 pub(crate) fn wanted() -> Vec<Wanted> {
     let mut wanted = spec::drivers();
+    let userland = ["virtio_blk", "squashfs", "overlay"];
+    wanted.extend(userland.map(Wanted::required));
+    let networks = ["veth", "dummy", "bridge", "tcp_diag"];
+    wanted.extend(networks.map(Wanted::required));
     wanted.extend(["tls"].map(Wanted::optional));
     wanted
 }

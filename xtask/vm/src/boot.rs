@@ -42,6 +42,7 @@ pub fn machine_of(accel: Accel, spec: &CellSpec, logs: &Path, sockets: &Path) ->
         kernel: spec.kernel.vmlinux.clone(),
         initramfs: logs.join("initramfs"),
         cmdline: spec.cmdline(),
+        disks: spec.disks.clone(),
         mib: spec.mib,
         memory: Memory::Anonymous,
         start: Start::Reset,

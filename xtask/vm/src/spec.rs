@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use tidelock_model::{Crash, Durations, Status, TestReport};
+use tidelock_model::{Crash, Durations, Sha256, Status, TestReport};
 
 use crate::{
     initramfs::Entry,
@@ -19,6 +19,17 @@ pub fn drivers() -> Vec<Wanted> {
         .into()
 }
 
+/// A read-only disk of a machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Disk {
+    /// Its serial number, by which the guest finds it: 20 letters at most.
+    pub name: String,
+    /// The file on the host.
+    pub image: PathBuf,
+    /// Of the file's bytes.
+    pub sha256: Sha256,
+}
+
 /// A kernel, what runs on it, and where the logs go.
 #[derive(Clone, Debug)]
 pub struct CellSpec {
@@ -30,6 +41,8 @@ pub struct CellSpec {
     pub module: Option<PathBuf>,
     /// More programs for the guest's root.
     pub extra: Vec<Entry>,
+    /// Disks, in the order of their device names.
+    pub disks: Vec<Disk>,
     /// More words for the kernel's command line.
     pub parameters: Vec<String>,
     /// The names of the tests, in the order to run them in.
@@ -50,6 +63,7 @@ impl CellSpec {
             init,
             module: None,
             extra: Vec::new(),
+            disks: Vec::new(),
             parameters: Vec::new(),
             tests: Vec::new(),
             limits: Limits::default(),

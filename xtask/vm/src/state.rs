@@ -22,7 +22,7 @@ use crate::{
         arguments::{Machine, Memory, Start},
         qemu::Qemu,
     },
-    spec::CellSpec,
+    spec::{CellSpec, Disk},
 };
 
 /// Raise it when the same inputs give another state, or are held to another standard.
@@ -84,21 +84,27 @@ pub enum Found {
 /// The name of the state of a cell under this QEMU.
 pub fn key(qemu: &Qemu, machine: &Machine, spec: &CellSpec, initramfs: &[u8]) -> Sha256 {
     // Paths say nothing of what they lead to; that is hashed itself.
+    let nowhere = |disk: &Disk| Disk {
+        image: PathBuf::new(),
+        ..disk.clone()
+    };
     let bare = Machine {
         kernel: PathBuf::new(),
         initramfs: PathBuf::new(),
+        disks: machine.disks.iter().map(nowhere).collect(),
         memory: Memory::File(PathBuf::new()),
         start: Start::Reset,
         serial: PathBuf::new(),
         sockets: PathBuf::new(),
         ..machine.clone()
     };
-    KeyBuilder::new("saved-state", VERSION)
+    let key = KeyBuilder::new("saved-state", VERSION)
         .digest("qemu", &qemu.digest)
         .text("arguments", &bare.arguments(qemu.version).join("\n"))
         .digest("kernel", &spec.kernel.key)
-        .digest("initramfs", &Sha256::of(initramfs))
-        .finish()
+        .digest("initramfs", &Sha256::of(initramfs));
+    let add = |key: KeyBuilder, disk: &Disk| key.digest(&disk.name, &disk.sha256);
+    spec.disks.iter().fold(key, add).finish()
 }
 
 impl Slot {

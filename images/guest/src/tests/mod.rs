@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The table of tests: one file an area.
 
+mod apps;
 mod corpus;
 mod device;
 mod frames;
@@ -23,6 +24,8 @@ const CORPUS: &str = "tidelock.corpus";
 
 /// For a test of some system calls.
 const SHORT: Duration = Duration::from_mins(1);
+/// For a test of programs of the distribution, on a busy host without hardware virtualisation.
+const MIDDLE: Duration = Duration::from_mins(3);
 /// For a test of hundreds of repetitions, on a busy host without hardware virtualisation.
 const LONG: Duration = Duration::from_mins(5);
 
@@ -55,7 +58,13 @@ enum Offered {
     WithCorpus,
 }
 
-const TESTS: &[&[Test]] = &[load::TESTS, device::TESTS, selftest::TESTS, corpus::TESTS];
+const TESTS: &[&[Test]] = &[
+    load::TESTS,
+    device::TESTS,
+    selftest::TESTS,
+    apps::TESTS,
+    corpus::TESTS,
+];
 
 /// A test for a child process.
 const fn child(

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::qemu::{Accel, Version, cpu};
+use crate::spec::Disk;
 
 /// The guest's ports: the names of their sockets, and of the ports after `org.tidelock.`.
 pub const PORTS: [&str; 3] = ["control", "ktap", "kmsg"];
@@ -39,6 +40,8 @@ pub struct Machine {
     pub initramfs: PathBuf,
     /// Its command line.
     pub cmdline: String,
+    /// Its disks.
+    pub disks: Vec<Disk>,
     /// Of memory.
     pub mib: u32,
     /// Where that is.
@@ -106,6 +109,15 @@ impl Machine {
                 &format!("virtserialport,chardev={port},name=org.tidelock.{port}"),
             ]);
         }
+        for (place, Disk { name, image, .. }) in self.disks.iter().enumerate() {
+            // Read-only takes a lock that others share: all machines of a run have the same disk.
+            let drive = format!(
+                "if=none,id=disk{place},format=raw,readonly=on,file={}",
+                option(image)
+            );
+            let device = format!("virtio-blk-pci,drive=disk{place},serial={name}");
+            add(&["-drive", &drive, "-device", &device]);
+        }
         if self.start == Start::Restore {
             // That the memory is there already can be said by the monitor alone.
             add(&["-incoming", "defer"]);
@@ -168,6 +180,11 @@ mod tests {
             kernel: "/cache/vmlinux".into(),
             initramfs: "/cache/initramfs".into(),
             cmdline: CMDLINE.into(),
+            disks: vec![Disk {
+                name: "apps".into(),
+                image: "/cache/a,b/image".into(),
+                sha256: tidelock_model::Sha256::of(b""),
+            }],
             mib: 256,
             memory: Memory::File("/cache/ram".into()),
             start: Start::Reset,
@@ -220,6 +237,7 @@ mod tests {
     fn a_machine_of_the_accelerator_probe() {
         let probe = Machine {
             accel: Accel::Kvm,
+            disks: Vec::new(),
             memory: Memory::Anonymous,
             ..machine()
         };
