@@ -11,6 +11,7 @@ mod control;
 mod device;
 mod failure;
 mod init;
+mod intercept;
 mod kmsg;
 mod ktap;
 mod leaks;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     match (arguments.next().as_deref(), arguments.next()) {
         (Some(child::TEST), Some(name)) => child::test(&name),
         (Some(child::CHECK), Some(taint)) => child::check(&taint),
+        (Some(intercept::ACT), Some(part)) => intercept::play(&part),
         (Some(child::TERMINAL), Some(tty)) => child::terminal(&tty),
         // The factory asks before it boots anything.
         (Some("--list"), None) => {

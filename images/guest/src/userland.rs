@@ -8,7 +8,7 @@
 //! that the test started is killed, and the mounts go with the last of them.
 
 mod disk;
-mod net;
+pub(crate) mod net;
 mod program;
 mod reap;
 mod server;

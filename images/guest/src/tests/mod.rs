@@ -6,6 +6,7 @@ mod corpus;
 mod device;
 mod frames;
 mod load;
+mod policy;
 mod selftest;
 
 use std::{fmt::Display, io::Write as _, time::Duration};
@@ -63,6 +64,10 @@ const TESTS: &[&[Test]] = &[
     device::TESTS,
     selftest::TESTS,
     apps::TESTS,
+    policy::TESTS[0],
+    policy::TESTS[1],
+    policy::TESTS[2],
+    policy::TESTS[3],
     corpus::TESTS,
 ];
 

@@ -27,7 +27,7 @@ struct Request {
 }
 
 /// Brings `lo` of this network namespace up; 127.0.0.1 and ::1 come by that.
-pub(super) fn bring_up_loopback() -> Checked<()> {
+pub(crate) fn bring_up_loopback() -> Checked<()> {
     let socket =
         UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(Failure::system("a socket"))?;
     let mut name = [0; 16];

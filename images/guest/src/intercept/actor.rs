@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A process of its own that connects or accepts, and says step by step what the kernel says.
+//!
+//! The process that has the device open is never asked about, so a test needs others.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    process::{Child, ExitCode, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fd::{AsFd, OwnedFd},
+    io::{Errno, read, write},
+    net::{
+        AddressFamily, Protocol, SendFlags, SocketFlags, SocketType, accept, bind, connect,
+        connect_unspec, ipproto, listen, send, socket_with, sockopt,
+    },
+};
+
+use crate::{
+    child,
+    failure::{Checked, Failure, ensure},
+};
+
+/// Argument of a child that plays a part.
+pub(crate) const ACT: &str = "act";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running part.
+pub(crate) struct Actor {
+    child: Child,
+    lines: Receiver<String>,
+    part: String,
+}
+
+impl Actor {
+    /// Starts a part, such as `connect 127.0.0.1:80`.
+    pub(crate) fn start(part: &str) -> Checked<Self> {
+        let mut child = child::again(ACT, part)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(Failure::system(format!("start {part}")))?;
+        let (sender, lines) = channel();
+        if let Some(stdout) = child.stdout.take() {
+            thread::spawn(move || {
+                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(Self {
+            child,
+            lines,
+            part: part.into(),
+        })
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it says next.
+    pub(crate) fn line(&self) -> Checked<String> {
+        self.lines.recv_timeout(PATIENCE).map_err(|error| {
+            let what = match error {
+                RecvTimeoutError::Timeout => "said nothing for long",
+                RecvTimeoutError::Disconnected => "ended without a word",
+            };
+            Failure::Assertion(format!("{} {what}", self.part))
+        })
+    }
+
+    /// It must say this next.
+    pub(crate) fn says(&self, expected: &str) -> Checked<()> {
+        let line = self.line()?;
+        ensure(line == expected, || {
+            format!("{} said {line:?}, not {expected:?}", self.part)
+        })
+    }
+
+    /// Its connection must be ended by a reset, which may come before it knows that it has one.
+    pub(crate) fn is_reset(&self) -> Checked<()> {
+        match self.line()?.as_str() {
+            "CONNRESET" => Ok(()),
+            "ok" => self.says("CONNRESET"),
+            other => Err(Failure::Assertion(format!(
+                "{} said {other:?} and was to be reset",
+                self.part
+            ))),
+        }
+    }
+
+    /// It must say nothing for a while.
+    pub(crate) fn is_silent(&self, time: Duration) -> Checked<()> {
+        match self.lines.recv_timeout(time) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            other => Err(Failure::Assertion(format!(
+                "{} was to wait and came to {other:?}",
+                self.part
+            ))),
+        }
+    }
+
+    /// Lets it go on where it waits for that.
+    pub(crate) fn go_on(&mut self) -> Checked<()> {
+        let part = self.part.clone();
+        let stdin = self.child.stdin.as_mut();
+        stdin
+            .ok_or_else(|| Failure::Assertion(format!("{part} has no input")))?
+            .write_all(b"\n")
+            .map_err(Failure::system(format!("let {part} go on")))
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The child's side: plays its part to the end.
+pub(crate) fn play(part: &str) -> ExitCode {
+    let words: Vec<&str> = part.split(' ').collect();
+    let result = match words[..] {
+        ["connect", address] => address_of(address).and_then(connect_and_wait),
+        ["connect-late", address] => address_of(address).and_then(connect_without_waiting),
+        ["fastopen", address] => address_of(address).and_then(send_with_syn),
+        ["mptcp", address] => address_of(address).and_then(connect_multipath),
+        ["again", first, second] => address_of(first)
+            .and_then(|first| address_of(second).and_then(|second| connect_twice(first, second))),
+        ["serve", address] => address_of(address).and_then(|at| serve(at, SocketFlags::empty())),
+        ["serve-late", address] => {
+            address_of(address).and_then(|at| serve(at, SocketFlags::NONBLOCK))
+        }
+        _ => Err(Errno::INVAL),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("cannot play {part:?}: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Played<T> = Result<T, Errno>;
+
+fn address_of(text: &str) -> Played<SocketAddr> {
+    text.parse().map_err(|_| Errno::INVAL)
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    // Who does not listen any more has ended the test.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// `ok`, or the name of the errno.
+fn outcome<T>(result: &Played<T>) -> String {
+    const NAMES: [(Errno, &str); 13] = [
+        (Errno::ACCESS, "ACCESS"),
+        (Errno::AGAIN, "AGAIN"),
+        (Errno::ALREADY, "ALREADY"),
+        (Errno::CONNABORTED, "CONNABORTED"),
+        (Errno::CONNREFUSED, "CONNREFUSED"),
+        (Errno::CONNRESET, "CONNRESET"),
+        (Errno::INPROGRESS, "INPROGRESS"),
+        (Errno::INTR, "INTR"),
+        (Errno::INVAL, "INVAL"),
+        (Errno::ISCONN, "ISCONN"),
+        (Errno::PERM, "PERM"),
+        (Errno::PROTONOSUPPORT, "PROTONOSUPPORT"),
+        (Errno::TIMEDOUT, "TIMEDOUT"),
+    ];
+    match result {
+        Ok(_) => "ok".into(),
+        Err(error) => NAMES
+            .iter()
+            .find(|(known, _)| known == error)
+            .map_or_else(|| error.to_string(), |(_, name)| (*name).into()),
+    }
+}
+
+fn wait_for_word() {
+    let mut line = String::new();
+    let _ = std::io::stdin().read_line(&mut line);
+}
+
+fn tcp(address: SocketAddr, flags: SocketFlags, protocol: Option<Protocol>) -> Played<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    socket_with(
+        family,
+        SocketType::STREAM,
+        flags | SocketFlags::CLOEXEC,
+        protocol,
+    )
+}
+
+fn ready(socket: impl AsFd, wanted: PollFlags, milliseconds: i64) -> Played<PollFlags> {
+    let mut entry = [PollFd::new(&socket, wanted)];
+    let timeout = Timespec {
+        tv_sec: milliseconds / 1000,
+        tv_nsec: milliseconds % 1000 * 1_000_000,
+    };
+    poll(&mut entry, Some(&timeout))?;
+    Ok(entry[0].revents())
+}
+
+/// Connects, says how that went, and on success what the peer says.
+fn connect_and_wait(address: SocketAddr) -> Played<()> {
+    let socket = tcp(address, SocketFlags::empty(), None)?;
+    let connected = connect(&socket, &address);
+    say(&outcome(&connected));
+    if connected.is_ok() {
+        say(&heard(&socket));
+    }
+    Ok(())
+}
+
+/// What the peer says until it closes, or the errno.
+fn heard(socket: &OwnedFd) -> String {
+    let mut all = Vec::new();
+    loop {
+        let mut buffer = [0; 64];
+        match read(socket, &mut buffer) {
+            Ok(0) => return String::from_utf8_lossy(&all).into_owned(),
+            Ok(length) => all.extend_from_slice(&buffer[..length]),
+            Err(error) => return outcome::<()>(&Err(error)),
+        }
+    }
+}
+
+/// Connects without waiting, and tells what can be seen meanwhile; after a word, what came of it.
+fn connect_without_waiting(address: SocketAddr) -> Played<()> {
+    let socket = tcp(address, SocketFlags::NONBLOCK, None)?;
+    say(&outcome(&connect(&socket, &address)));
+    say(&outcome(&connect(&socket, &address)));
+    say(&outcome(&send(&socket, b"early", SendFlags::NOSIGNAL)));
+    let mut buffer = [0; 8];
+    say(&outcome(&read(&socket, &mut buffer)));
+    let seen = ready(&socket, PollFlags::IN | PollFlags::OUT, 100)?;
+    say(&format!("{:#x}", seen.bits()));
+    wait_for_word();
+    let seen = ready(&socket, PollFlags::OUT, 20_000)?;
+    say(&format!("{:#x}", seen.bits()));
+    let error = sockopt::socket_error(&socket)?;
+    say(&outcome(&error));
+    say(&outcome(&connect(&socket, &address)));
+    Ok(())
+}
+
+/// Data in a SYN.
+fn send_with_syn(address: SocketAddr) -> Played<()> {
+    /// MSG_FASTOPEN, <linux/socket.h>.
+    const FAST_OPEN: SendFlags = SendFlags::from_bits_retain(0x2000_0000);
+    let socket = tcp(address, SocketFlags::empty(), None)?;
+    let sent = rustix::net::sendto(&socket, b"fast", FAST_OPEN | SendFlags::NOSIGNAL, &address);
+    say(&outcome(&sent));
+    Ok(())
+}
+
+fn connect_multipath(address: SocketAddr) -> Played<()> {
+    let socket = match tcp(address, SocketFlags::empty(), Some(ipproto::MPTCP)) {
+        Ok(socket) => socket,
+        Err(error) => {
+            say(&outcome::<()>(&Err(error)));
+            return Ok(());
+        }
+    };
+    say(&outcome(&connect(&socket, &address)));
+    Ok(())
+}
+
+/// Connects, disconnects, and connects elsewhere with the same socket.
+fn connect_twice(first: SocketAddr, second: SocketAddr) -> Played<()> {
+    let socket = tcp(first, SocketFlags::empty(), None)?;
+    say(&outcome(&connect(&socket, &first)));
+    say(&outcome(&connect_unspec(&socket)));
+    say(&outcome(&connect(&socket, &second)));
+    Ok(())
+}
+
+/// Listens; says each connection that is accepted, greets it and closes it.
+fn serve(address: SocketAddr, flags: SocketFlags) -> Played<()> {
+    let socket = tcp(address, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    listen(&socket, 64)?;
+    say("listening");
+    loop {
+        if flags.contains(SocketFlags::NONBLOCK) {
+            ready(&socket, PollFlags::IN, 600_000)?;
+        }
+        match accept(&socket) {
+            Ok(connection) => {
+                say("accepted");
+                write(&connection, b"hello")?;
+            }
+            Err(Errno::AGAIN) => say("again"),
+            Err(error) => {
+                say(&outcome::<()>(&Err(error)));
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a server sees.
+
+use std::time::Duration;
+
+use tidelock_wire::{Decision, Direction, Mode};
+
+use super::{LONG_MS, Report, SERVER, SHORT, SIX, Test, begin, child, everything, server, visit};
+use crate::{
+    failure::{Checked, ensure},
+    intercept::{Actor, Decider},
+};
+
+pub(super) const TESTS: &[Test] = &[
+    child("policy.accept_denied", SHORT, accept_denied),
+    child("policy.accept_held", SHORT, accept_held),
+    child("policy.decider_returns", SHORT, decider_returns),
+];
+
+/// The server never hears of it; the client is reset.
+fn accept_denied(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    let decider = Decider::start(|seen| {
+        let deny = seen.direction == Direction::Accept && seen.local.is_ipv4();
+        Some(if deny {
+            Decision::Deny
+        } else {
+            Decision::Plain
+        })
+    })?;
+    let server = server("[::]:7001")?;
+    let client = Actor::start(&format!("connect {SERVER}"))?;
+    client.is_reset()?;
+    server.is_silent(Duration::from_millis(200))?;
+    visit(SIX)?;
+    server.says("accepted")?;
+    decider.stop()?;
+    Ok(String::new())
+}
+
+/// A server that does not wait is told when the verdict is in.
+fn accept_held(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    let server = Actor::start(&format!("serve-late {SERVER}"))?;
+    server.says("listening")?;
+    let decider =
+        Decider::start(|seen| (seen.direction == Direction::Connect).then_some(Decision::Plain))?;
+    let client = Actor::start(&format!("connect {SERVER}"))?;
+    client.says("ok")?;
+    // A readiness that turns out to be nothing, as after a client that has gone.
+    server.says("again")?;
+    server.is_silent(Duration::from_millis(300))?;
+    decider.await_seen(2)?;
+    decider.stop()?;
+    // Another one, who is asked what the first one did not answer.
+    let decider = Decider::start(everything)?;
+    server.says("accepted")?;
+    client.says("hello")?;
+    let seen = decider.stop()?;
+    ensure(seen.len() == 1, || {
+        format!("one question was left: {seen:?}")
+    })?;
+    Ok(String::new())
+}
+
+/// A daemon that is away for a while costs time and no connection.
+fn decider_returns(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    let server = server(SERVER)?;
+    let client = Actor::start(&format!("connect {SERVER}"))?;
+    client.is_silent(Duration::from_millis(300))?;
+    Decider::start(|_| None)?.stop()?;
+    client.is_silent(Duration::from_millis(100))?;
+    let decider = Decider::start(everything)?;
+    client.says("ok")?;
+    client.says("hello")?;
+    server.says("accepted")?;
+    decider.stop()?;
+    Ok(String::new())
+}
