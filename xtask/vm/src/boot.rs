@@ -167,7 +167,7 @@ async fn ready(
     // First: what a kernel with a wrong clock complains of means nothing.
     match clock {
         Ok(None) => {}
-        Ok(Some(wrong)) => return Err(Judgement::infrastructure(&wrong)),
+        Ok(Some(wrong)) => return Err(Judgement::wrong_clock(&wrong)),
         Err(error) => return Err(Judgement::infrastructure(&error.to_string())),
     }
     if let Some(trouble) = judge::came_up(&heard.kmsg, &serial) {

@@ -52,8 +52,21 @@ pub struct Judgement {
 pub enum Again {
     /// The factory's own tools failed, not what was tested.
     Once,
+    /// A few times: it is chance, as often as not on a very busy host.
+    AFewTimes,
     /// There is a verdict.
     Never,
+}
+
+impl Again {
+    /// How often it is worth trying, the first time included.
+    pub const fn attempts(self) -> u32 {
+        match self {
+            Self::Once => 2,
+            Self::AFewTimes => 6,
+            Self::Never => 1,
+        }
+    }
 }
 
 impl Judgement {
@@ -73,6 +86,14 @@ impl Judgement {
         Self {
             again: Again::Once,
             ..Self::of(Status::Error, "infrastructure", reason)
+        }
+    }
+
+    /// The guest's kernel came up with a wrong clock.
+    pub fn wrong_clock(reason: &str) -> Self {
+        Self {
+            again: Again::AFewTimes,
+            ..Self::infrastructure(reason)
         }
     }
 }

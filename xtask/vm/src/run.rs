@@ -91,14 +91,14 @@ impl CellOutcome {
 }
 
 async fn fill(engine: &Engine, spec: &CellSpec, events: &dyn Events, outcome: &mut CellOutcome) {
-    let mut booted = boot::saved(engine, spec, events).await;
-    if matches!(&booted, Err(judgement) if judgement.again == Again::Once) {
-        booted = boot::saved(engine, spec, events).await;
-    }
-    let (saved, origin) = match booted {
-        Ok(saved) => saved,
-        Err(judgement) => {
-            return outcome.worse(judgement.status, &judgement.detail, judgement.crash);
+    let mut attempt = 1;
+    let (saved, origin) = loop {
+        match boot::saved(engine, spec, events).await {
+            Ok(saved) => break saved,
+            Err(judgement) if attempt < judgement.again.attempts() => attempt += 1,
+            Err(judgement) => {
+                return outcome.worse(judgement.status, &judgement.detail, judgement.crash);
+            }
         }
     };
     if origin == Origin::Booted {
