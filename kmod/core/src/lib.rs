@@ -20,7 +20,9 @@ mod allocator;
     reason = "reached from C, by name; rustc sees nobody in Rust that could"
 )]
 mod exports;
+mod facts;
 mod imports;
+mod order;
 #[cfg(target_os = "none")]
 mod panic;
 mod self_test;

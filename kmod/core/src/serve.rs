@@ -3,10 +3,14 @@
 
 use tidelock_wire::{
     ABI_VERSION, Answer, Capabilities, DecodeError, EngineState, Frame, Hello, MAX_FRAME, Refusal,
-    Request, SelfTestReport, StackUse, Version,
+    Request, SelfTestReport, StackUse, Status, Version,
 };
 
-use crate::self_test;
+use crate::{
+    facts::{AskFacts, HelloFacts, StatusFacts},
+    order::Order,
+    self_test,
+};
 
 /// Why a frame got no answer, as the shim returns it to `write(2)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +21,8 @@ pub(crate) enum Errno {
     Protocol,
     /// `EMSGSIZE`: too long for a frame.
     MessageSize,
+    /// `EINVAL`: what the shim says makes no sense.
+    Invalid,
 }
 
 impl Errno {
@@ -24,20 +30,12 @@ impl Errno {
     /// module is not built for (alpha, mips, parisc, sparc).
     pub(crate) const fn to_negative(self) -> isize {
         match self {
+            Self::Invalid => -22,
             Self::NoSpace => -28,
             Self::Protocol => -71,
             Self::MessageSize => -90,
         }
     }
-}
-
-/// What the shim knows about itself and its kernel.
-#[repr(C)]
-pub(crate) struct HelloFacts {
-    pub(crate) capabilities: u32,
-    pub(crate) engine_state: u32,
-    pub(crate) panics: u64,
-    pub(crate) frames_refused: u64,
 }
 
 /// Writes the hello frame.
@@ -62,45 +60,72 @@ pub(crate) fn request(input: &[u8]) -> Result<Frame<Request>, Errno> {
     })
 }
 
-/// Carries out the request in `input` and writes the answer.
-pub(crate) fn frame(input: &[u8], out: &mut [u8]) -> Result<usize, Errno> {
+/// Carries out the request in `input` and writes the answer; its length is 0 where the request
+/// is for the shim, which is then told in `order`.
+pub(crate) fn frame(input: &[u8], out: &mut [u8], order: &mut Order) -> Result<usize, Errno> {
     if out.len() < MAX_FRAME {
         return Err(Errno::NoSpace);
     }
     let Frame { id, message } = request(input)?;
+    *order = Order::NONE;
     let answer = match message {
         Request::SelfTest => Answer::SelfTest(self_test::run()),
         Request::Fault => fault(),
+        Request::Status => {
+            *order = Order::status(id);
+            return Ok(0);
+        }
+        Request::Configure(settings) => {
+            *order = Order::configure(id, &settings);
+            return Ok(0);
+        }
+        Request::Verdict(verdict) => {
+            *order = Order::verdict(id, &verdict);
+            return Ok(0);
+        }
     };
     send(id, answer, out)
 }
 
+/// Writes the answer to an order for the status or the settings.
+pub(crate) fn status(id: u64, facts: &StatusFacts, out: &mut [u8]) -> Result<usize, Errno> {
+    let status: Status = facts.read().ok_or(Errno::Invalid)?;
+    send(id, Answer::Status(status), out)
+}
+
+/// Writes the question for a verdict.
+pub(crate) fn ask(id: u64, facts: &AskFacts<'_>, out: &mut [u8]) -> Result<usize, Errno> {
+    let ask = facts.read().ok_or(Errno::Invalid)?;
+    send(id, Answer::Ask(ask), out)
+}
+
 /// Puts the stack that was used into the self-test report in `frame`; other answers stay.
 pub(crate) fn stamp(frame: &mut [u8], stack: StackUse) -> Result<(), Errno> {
-    let decoded = Frame::<Answer>::decode(frame).map_err(|_| Errno::Protocol)?;
-    if let Answer::SelfTest(report) = decoded.message {
-        send(
-            decoded.id,
-            Answer::SelfTest(SelfTestReport { stack, ..report }),
-            frame,
-        )?;
+    let decoded = Frame::<Answer<'_>>::decode(frame).map_err(|_| Errno::Protocol)?;
+    if let Frame {
+        id,
+        message: Answer::SelfTest(report),
+    } = decoded
+    {
+        let message = Answer::SelfTest(SelfTestReport { stack, ..report });
+        send(id, message, frame)?;
     }
     Ok(())
 }
 
-fn send(id: u64, message: Answer, out: &mut [u8]) -> Result<usize, Errno> {
+fn send(id: u64, message: Answer<'_>, out: &mut [u8]) -> Result<usize, Errno> {
     Frame { id, message }
         .encode(out)
         .map_err(|_| Errno::NoSpace)
 }
 
 #[cfg(feature = "fault-injection")]
-fn fault() -> Answer {
+fn fault() -> Answer<'static> {
     panic!("on purpose: a fault was asked for");
 }
 
 #[cfg(not(feature = "fault-injection"))]
-fn fault() -> Answer {
+fn fault() -> Answer<'static> {
     Answer::Refused(Refusal::Unsupported)
 }
 

@@ -2,7 +2,7 @@
 //! What the module says to user space.
 
 use crate::{
-    DecodeError, EncodeError, Hello, Message, SelfTestReport,
+    Ask, DecodeError, EncodeError, Hello, Message, SelfTestReport, Status,
     codec::{Reader, Writer},
     frame::sealed::Payload,
 };
@@ -10,16 +10,22 @@ use crate::{
 const HELLO: u8 = 0x81;
 const SELF_TEST_REPORT: u8 = 0x82;
 const REFUSED: u8 = 0x83;
+const STATUS: u8 = 0x84;
+const ASK: u8 = 0x90;
 
 /// Frames out of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Answer {
+pub enum Answer<'a> {
     /// The first frame after open: who is there.
     Hello(Hello),
     /// To [`crate::Request::SelfTest`].
     SelfTest(SelfTestReport),
     /// A well-formed request that this module does not carry out.
     Refused(Refusal),
+    /// To [`crate::Request::Configure`] and [`crate::Request::Status`].
+    Status(Status),
+    /// Nobody asked for it: a connection waits for a verdict.
+    Ask(Ask<'a>),
 }
 
 /// Why a request was not carried out.
@@ -29,14 +35,16 @@ pub enum Refusal {
     Unsupported,
 }
 
-impl Message for Answer {}
+impl<'a> Message<'a> for Answer<'a> {}
 
-impl Payload for Answer {
+impl<'a> Payload<'a> for Answer<'a> {
     fn kind(&self) -> u8 {
         match self {
             Self::Hello(_) => HELLO,
             Self::SelfTest(_) => SELF_TEST_REPORT,
             Self::Refused(_) => REFUSED,
+            Self::Status(_) => STATUS,
+            Self::Ask(_) => ASK,
         }
     }
 
@@ -45,6 +53,8 @@ impl Payload for Answer {
             Self::Hello(_) => Hello::LEN,
             Self::SelfTest(_) => SelfTestReport::LEN,
             Self::Refused(_) => 4,
+            Self::Status(_) => Status::LEN,
+            Self::Ask(ask) => ask.len(),
         }
     }
 
@@ -53,10 +63,12 @@ impl Payload for Answer {
             Self::Hello(hello) => hello.write(out),
             Self::SelfTest(report) => report.write(out),
             Self::Refused(Refusal::Unsupported) => out.u32(1),
+            Self::Status(status) => status.write(out),
+            Self::Ask(ask) => ask.write(out),
         }
     }
 
-    fn read(kind: u8, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn read(kind: u8, from: &mut Reader<'a>) -> Result<Self, DecodeError> {
         match kind {
             HELLO => Hello::read(from).map(Self::Hello),
             SELF_TEST_REPORT => SelfTestReport::read(from).map(Self::SelfTest),
@@ -67,6 +79,8 @@ impl Payload for Answer {
                     value: value.into(),
                 }),
             },
+            STATUS => Status::read(from).map(Self::Status),
+            ASK => Ask::read(from).map(Self::Ask),
             _ => Err(DecodeError::Kind { kind }),
         }
     }

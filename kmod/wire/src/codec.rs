@@ -17,13 +17,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (head, tail) = self
             .rest
             .split_first_chunk()
             .ok_or(DecodeError::Payload { kind: self.kind })?;
         self.rest = tail;
         Ok(*head)
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        let (head, tail) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(DecodeError::Payload { kind: self.kind })?;
+        self.rest = tail;
+        Ok(head)
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {

@@ -19,13 +19,13 @@ pub const HEADER_LEN: usize = 16;
 pub const MAX_FRAME: usize = 4096;
 
 /// What one direction may say. Implemented by [`crate::Request`] and [`crate::Answer`] only.
-pub trait Message: Sized + sealed::Payload {}
+pub trait Message<'a>: Sized + sealed::Payload<'a> {}
 
 pub(crate) mod sealed {
     use super::{DecodeError, EncodeError, Reader, Writer};
 
     /// The payload's codec.
-    pub trait Payload: Sized {
+    pub trait Payload<'a>: Sized {
         /// The number in the header.
         fn kind(&self) -> u8;
         /// How many bytes [`Self::write`] writes.
@@ -33,7 +33,7 @@ pub(crate) mod sealed {
         /// Appends the payload.
         fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError>;
         /// Reads the payload of frame `kind`.
-        fn read(kind: u8, from: &mut Reader<'_>) -> Result<Self, DecodeError>;
+        fn read(kind: u8, from: &mut Reader<'a>) -> Result<Self, DecodeError>;
     }
 }
 
@@ -46,7 +46,7 @@ pub struct Frame<M> {
     pub message: M,
 }
 
-impl<M: Message> Frame<M> {
+impl<'a, M: Message<'a>> Frame<M> {
     /// Writes the frame to the start of `out` and returns its length.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl<M: Message> Frame<M> {
     ///
     /// # Errors
     /// When it holds anything else.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let len = bytes.len();
         if len > MAX_FRAME {
             return Err(DecodeError::TooLong { len });

@@ -19,19 +19,28 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod ask;
 mod codec;
 mod error;
 mod frame;
 mod hello;
 mod request;
 mod self_test;
+mod settings;
+mod task;
+mod verdict;
 
 pub use answer::{Answer, Refusal};
+pub use ask::{Ask, Direction};
 pub use error::{DecodeError, EncodeError};
 pub use frame::{Frame, HEADER_LEN, MAGIC, MAX_FRAME, Message, WIRE_VERSION};
 pub use hello::{ABI_VERSION, Capabilities, EngineState, Hello, Version};
 pub use request::Request;
 pub use self_test::{Passed, SelfTestOutcome, SelfTestReport, SelfTestStep, StackUse};
+
+pub use settings::{Counters, DEADLINE_MS, Exempt, MAX_EXEMPT, Mode, Prefix, Settings, Status};
+pub use task::{FileId, MAX_PATH, Namespaces, Task, Text};
+pub use verdict::{Decision, KernelReason, MAX_TTL_MS, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -2,45 +2,72 @@
 //! What user space says to the module.
 
 use crate::{
-    DecodeError, EncodeError, Message,
+    DecodeError, EncodeError, Message, Settings, Verdict,
     codec::{Reader, Writer},
     frame::sealed::Payload,
 };
 
 const SELF_TEST: u8 = 0x01;
+const STATUS: u8 = 0x02;
+const CONFIGURE: u8 = 0x03;
+const VERDICT: u8 = 0x10;
 const FAULT: u8 = 0x7f;
 
 /// Frames into the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is no allocator here, and half a kilobyte of stack in the core is little"
+)]
 pub enum Request {
     /// Run a complete mutual handshake in memory and report.
     SelfTest,
+    /// Say what is in force and how it goes.
+    Status,
+    /// Put this in force.
+    Configure(Settings),
+    /// The answer to an [`crate::Ask`], whose id the frame carries. Has no answer of its own.
+    Verdict(Verdict),
     /// Panic. Refused as [`crate::Refusal::Unsupported`] by every module but one that was
     /// built to test the panic policy.
     Fault,
 }
 
-impl Message for Request {}
+impl Message<'_> for Request {}
 
-impl Payload for Request {
+impl Payload<'_> for Request {
     fn kind(&self) -> u8 {
         match self {
             Self::SelfTest => SELF_TEST,
+            Self::Status => STATUS,
+            Self::Configure(_) => CONFIGURE,
+            Self::Verdict(_) => VERDICT,
             Self::Fault => FAULT,
         }
     }
 
     fn len(&self) -> u32 {
-        0
+        match self {
+            Self::SelfTest | Self::Status | Self::Fault => 0,
+            Self::Configure(settings) => settings.len(),
+            Self::Verdict(_) => Verdict::LEN,
+        }
     }
 
-    fn write(&self, _out: &mut Writer<'_>) -> Result<(), EncodeError> {
-        Ok(())
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+        match self {
+            Self::SelfTest | Self::Status | Self::Fault => Ok(()),
+            Self::Configure(settings) => settings.write(out),
+            Self::Verdict(verdict) => verdict.write(out),
+        }
     }
 
-    fn read(kind: u8, _from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn read(kind: u8, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match kind {
             SELF_TEST => Ok(Self::SelfTest),
+            STATUS => Ok(Self::Status),
+            CONFIGURE => Settings::read(from).map(Self::Configure),
+            VERDICT => Verdict::read(from).map(Self::Verdict),
             FAULT => Ok(Self::Fault),
             _ => Err(DecodeError::Kind { kind }),
         }

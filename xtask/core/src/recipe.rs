@@ -16,11 +16,13 @@ pub(crate) const TARGET: &str = "x86_64-unknown-none";
 pub(crate) const PROFILE: &str = "kernel";
 
 /// What the C shim calls (`kmod/include/tidelock_core.h`).
-pub(crate) const EXPORTS: [&str; 4] = [
+pub(crate) const EXPORTS: [&str; 6] = [
+    "tdl_core_ask",
     "tdl_core_check",
     "tdl_core_frame",
     "tdl_core_hello",
     "tdl_core_stamp",
+    "tdl_core_status",
 ];
 
 /// What the object may leave for others: the shim's functions, and the kernel's thunks.
