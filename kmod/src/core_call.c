@@ -5,12 +5,32 @@
  * Rust code expects a stack that is aligned to 16 bytes at each call, the kernel's C keeps
  * only 8, so Kbuild compiles this file (its frame lies between the two) with 16.
  */
+#include <linux/build_bug.h>
 #include <linux/errno.h>
+#include <linux/stddef.h>
 #include <asm-generic/kprobes.h>
 
 #include "compat.h"
 #include "core_call.h"
 #include "stack.h"
+
+/* The layout that the core counts on (kmod/core/src/tests/layout.rs). */
+static_assert(sizeof(struct tdl_hello) == 24);
+static_assert(sizeof(struct tdl_counters) == 96);
+static_assert(sizeof(struct tdl_status) == 120);
+static_assert(offsetof(struct tdl_status, counters) == 8);
+static_assert(offsetof(struct tdl_status, mode) == 104);
+static_assert(sizeof(struct tdl_text) == 16);
+static_assert(sizeof(struct tdl_address) == 20);
+static_assert(offsetof(struct tdl_address, family) == 16);
+static_assert(sizeof(struct tdl_ask_facts) == 176);
+static_assert(offsetof(struct tdl_ask_facts, local) == 64);
+static_assert(offsetof(struct tdl_ask_facts, direction) == 104);
+static_assert(offsetof(struct tdl_ask_facts, comm) == 160);
+static_assert(sizeof(struct tdl_prefix) == 18);
+static_assert(sizeof(struct tdl_order) == 624);
+static_assert(offsetof(struct tdl_order, kind) == 16);
+static_assert(offsetof(struct tdl_order, exempt) == 44);
 
 static __always_inline ssize_t tdl_core_dispatch(const struct tdl_core_call *call)
 {

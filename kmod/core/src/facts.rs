@@ -66,6 +66,15 @@ impl<'a> TextFacts<'a> {
 }
 
 #[cfg(test)]
+impl TextFacts<'_> {
+    /// Where C finds `bytes` and `len`.
+    pub(crate) const OFFSETS: [usize; 2] = [
+        core::mem::offset_of!(Self, bytes),
+        core::mem::offset_of!(Self, len),
+    ];
+}
+
+#[cfg(test)]
 impl<'a> From<Option<&'a [u8]>> for TextFacts<'a> {
     fn from(text: Option<&'a [u8]>) -> Self {
         Self {
@@ -76,7 +85,8 @@ impl<'a> From<Option<&'a [u8]>> for TextFacts<'a> {
     }
 }
 
-/// `struct tdl_address`: an IPv4 address is in the first four bytes.
+/// `struct tdl_address`: an IPv4 address is in the first four bytes. One that an IPv6 socket
+/// spells `::ffff:a.b.c.d` is told as it is, and becomes an IPv4 address here.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct AddressFacts {
@@ -91,7 +101,7 @@ impl AddressFacts {
         let [a, b, c, d, ..] = self.bytes;
         let ip: IpAddr = match self.family {
             4 => Ipv4Addr::new(a, b, c, d).into(),
-            6 => Ipv6Addr::from(self.bytes).into(),
+            6 => Ipv6Addr::from(self.bytes).to_canonical(),
             _ => return None,
         };
         Some(SocketAddr::new(ip, self.port))

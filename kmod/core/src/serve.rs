@@ -2,8 +2,8 @@
 //! Frames in, frames out; all of it safe code.
 
 use tidelock_wire::{
-    ABI_VERSION, Answer, Capabilities, DecodeError, EngineState, Frame, Hello, MAX_FRAME, Refusal,
-    Request, SelfTestReport, StackUse, Status, Version,
+    ABI_VERSION, Answer, Capabilities, DecodeError, EncodeError, EngineState, Frame, Hello,
+    MAX_FRAME, Refusal, Request, SelfTestReport, StackUse, Status, Version,
 };
 
 use crate::{
@@ -63,11 +63,11 @@ pub(crate) fn request(input: &[u8]) -> Result<Frame<Request>, Errno> {
 /// Carries out the request in `input` and writes the answer; its length is 0 where the request
 /// is for the shim, which is then told in `order`.
 pub(crate) fn frame(input: &[u8], out: &mut [u8], order: &mut Order) -> Result<usize, Errno> {
+    *order = Order::NONE;
     if out.len() < MAX_FRAME {
         return Err(Errno::NoSpace);
     }
     let Frame { id, message } = request(input)?;
-    *order = Order::NONE;
     let answer = match message {
         Request::SelfTest => Answer::SelfTest(self_test::run()),
         Request::Fault => fault(),
@@ -116,7 +116,10 @@ pub(crate) fn stamp(frame: &mut [u8], stack: StackUse) -> Result<(), Errno> {
 fn send(id: u64, message: Answer<'_>, out: &mut [u8]) -> Result<usize, Errno> {
     Frame { id, message }
         .encode(out)
-        .map_err(|_| Errno::NoSpace)
+        .map_err(|error| match error {
+            EncodeError::Capacity { .. } => Errno::NoSpace,
+            EncodeError::Value { .. } => Errno::Invalid,
+        })
 }
 
 #[cfg(feature = "fault-injection")]

@@ -44,8 +44,11 @@ pub struct Ask<'a> {
     pub direction: Direction,
     /// This end. Unspecified, with port 0, where a connecting socket is not bound.
     pub local: SocketAddr,
-    /// The other end. Its port is 0 where this end accepts: the verdict is for all of them. An
-    /// IPv4 address that an IPv6 socket uses is an IPv4 address here.
+    /// The other end. Its port is 0 where this end accepts: the verdict is for all of them.
+    ///
+    /// Of both ends: an IPv4 address that an IPv6 socket uses is an IPv4 address here, and never
+    /// one of `::ffff:0:0/96`, so that no rule for the one misses the other. Neither has a scope
+    /// or a flow label.
     pub remote: SocketAddr,
     /// Who.
     pub task: Task<'a>,
@@ -82,6 +85,15 @@ impl<'a> Ask<'a> {
 }
 
 fn write_address(address: SocketAddr, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+    if let SocketAddr::V6(address) = address {
+        let both = [address.scope_id(), address.flowinfo()];
+        if let Some(value) = both.into_iter().find(|value| *value != 0) {
+            return Err(EncodeError::Value {
+                field: "the scope or flow label of an address",
+                value: value.into(),
+            });
+        }
+    }
     write_ip(address.ip(), out)?;
     out.u16(address.port())
 }
@@ -89,6 +101,13 @@ fn write_address(address: SocketAddr, out: &mut Writer<'_>) -> Result<(), Encode
 fn read_address(from: &mut Reader<'_>) -> Result<SocketAddr, DecodeError> {
     let ip = read_ip(from)?;
     Ok(SocketAddr::new(ip, from.u16()?))
+}
+
+const MAPPED: &str = "the family of an IPv4 address";
+
+/// The second spelling of an IPv4 address.
+fn is_mapped(ip: Ipv6Addr) -> bool {
+    ip.to_ipv4_mapped().is_some()
 }
 
 /// An IPv4 address is followed by twelve zeros.
@@ -100,6 +119,12 @@ pub(crate) fn write_ip(ip: IpAddr, out: &mut Writer<'_>) -> Result<(), EncodeErr
             out.bytes(&[0; 12])
         }
         IpAddr::V6(ip) => {
+            if is_mapped(ip) {
+                return Err(EncodeError::Value {
+                    field: MAPPED,
+                    value: 6,
+                });
+            }
             out.u8(6)?;
             out.bytes(&ip.octets())
         }
@@ -119,7 +144,13 @@ pub(crate) fn read_ip(from: &mut Reader<'_>) -> Result<IpAddr, DecodeError> {
                 }),
             }
         }
-        6 => Ok(Ipv6Addr::from(from.array::<16>()?).into()),
+        6 => match Ipv6Addr::from(from.array::<16>()?) {
+            ip if is_mapped(ip) => Err(DecodeError::Value {
+                field: MAPPED,
+                value: 6,
+            }),
+            ip => Ok(ip.into()),
+        },
         family => Err(DecodeError::Value {
             field: "the address family",
             value: family.into(),

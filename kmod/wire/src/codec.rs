@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! Bounded reading and writing of little-endian integers.
 
+use core::ops::RangeInclusive;
+
 use crate::{DecodeError, EncodeError};
 
 /// Takes a payload apart, front to back.
@@ -60,6 +62,37 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a field may hold, the same for who reads and who writes.
+pub(crate) struct Rule {
+    /// The field, for errors.
+    pub(crate) field: &'static str,
+    /// What it may hold.
+    pub(crate) range: RangeInclusive<u32>,
+}
+
+impl Rule {
+    pub(crate) fn read(&self, from: &mut Reader<'_>) -> Result<u32, DecodeError> {
+        let value = from.u32()?;
+        if self.range.contains(&value) {
+            return Ok(value);
+        }
+        Err(DecodeError::Value {
+            field: self.field,
+            value: value.into(),
+        })
+    }
+
+    pub(crate) fn write(&self, value: u32, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+        if self.range.contains(&value) {
+            return out.u32(value);
+        }
+        Err(EncodeError::Value {
+            field: self.field,
+            value: value.into(),
+        })
+    }
+}
+
 /// Puts a frame together, front to back.
 pub struct Writer<'a> {
     out: &'a mut [u8],
@@ -76,7 +109,7 @@ impl<'a> Writer<'a> {
         let end = self.len.saturating_add(bytes.len());
         self.out
             .get_mut(self.len..end)
-            .ok_or(EncodeError { capacity })?
+            .ok_or(EncodeError::Capacity { capacity })?
             .copy_from_slice(bytes);
         self.len = end;
         Ok(())

@@ -58,10 +58,21 @@ pub enum DecodeError {
     },
 }
 
-/// The frame does not fit into the buffer.
+/// The frame cannot be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the frame does not fit into {capacity} bytes")]
-pub struct EncodeError {
-    /// How long the buffer is.
-    pub capacity: usize,
+pub enum EncodeError {
+    /// It does not fit into the buffer.
+    #[error("the frame does not fit into {capacity} bytes")]
+    Capacity {
+        /// How long the buffer is.
+        capacity: usize,
+    },
+    /// A field holds what no reader would take.
+    #[error("{field} cannot be {value}")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// What it held.
+        value: u64,
+    },
 }

@@ -50,7 +50,8 @@ impl<'a, M: Message<'a>> Frame<M> {
     /// Writes the frame to the start of `out` and returns its length.
     ///
     /// # Errors
-    /// When `out` is too short; [`MAX_FRAME`] always suffices.
+    /// When `out` is too short, for which [`MAX_FRAME`] always suffices, or when a field holds
+    /// what [`Self::decode`] would refuse.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let mut writer = Writer::new(out);
         writer.u16(MAGIC)?;

@@ -13,10 +13,13 @@
 //! | 8 | 8 | id: an answer carries the id of its request |
 //!
 //! Each direction has its own type, [`Request`] into the kernel and [`Answer`] out of it, so
-//! that neither side can decode what only the other may send. Decoding is strict: whatever
-//! decodes encodes to the same bytes again.
+//! that neither side can decode what only the other may send. Both ways are strict: whatever
+//! decodes encodes to the same bytes again, and whatever encodes decodes to the same message.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
 
 mod answer;
 mod ask;
@@ -37,6 +40,9 @@ pub use frame::{Frame, HEADER_LEN, MAGIC, MAX_FRAME, Message, WIRE_VERSION};
 pub use hello::{ABI_VERSION, Capabilities, EngineState, Hello, Version};
 pub use request::Request;
 pub use self_test::{Passed, SelfTestOutcome, SelfTestReport, SelfTestStep, StackUse};
+pub use settings::{Counters, DEADLINE_MS, Exempt, MAX_EXEMPT, Mode, Prefix, Settings, Status};
+pub use task::{FileId, MAX_PATH, Namespaces, Task, Text};
+pub use verdict::{Decision, KernelReason, MAX_TTL_MS, Verdict};
 
 pub use settings::{Counters, DEADLINE_MS, Exempt, MAX_EXEMPT, Mode, Prefix, Settings, Status};
 pub use task::{FileId, MAX_PATH, Namespaces, Task, Text};

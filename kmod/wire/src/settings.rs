@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use crate::{
     DecodeError, EncodeError,
     ask::{read_ip, write_ip},
-    codec::{Reader, Writer},
+    codec::{Reader, Rule, Writer},
 };
 
 /// What happens to connections.
@@ -60,14 +60,17 @@ pub struct Prefix {
 impl Prefix {
     pub(crate) const LEN: u32 = 18;
 
-    /// The prefix of `length` bits; none when the address has bits behind them, or not so many.
+    /// The prefix of `length` bits; none when the address has bits behind them, or not so many,
+    /// and none within `::ffff:0:0/96`: no connection is looked up there, so that such a prefix
+    /// would be silently useless. IPv4 is written as IPv4.
     pub fn new(address: IpAddr, length: u8) -> Option<Self> {
         let (bits, width) = match address {
             IpAddr::V4(ip) => (u128::from(ip.to_bits()) << 96, 32),
             IpAddr::V6(ip) => (ip.to_bits(), 128),
         };
         let rest = bits.checked_shl(length.into()).unwrap_or(0);
-        (length <= width && rest == 0).then_some(Self { address, length })
+        let canonical = address.to_canonical() == address;
+        (length <= width && rest == 0 && canonical).then_some(Self { address, length })
     }
 
     /// The first address.
@@ -131,6 +134,11 @@ impl Exempt {
 /// The shortest and the longest that a process may be made to wait for a verdict.
 pub const DEADLINE_MS: core::ops::RangeInclusive<u32> = 10..=60_000;
 
+const DEADLINE: Rule = Rule {
+    field: "the deadline",
+    range: DEADLINE_MS,
+};
+
 /// What is to be in force from now on, until it is said otherwise: it outlives who said it.
 /// Answered by [`crate::Answer::Status`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,19 +161,14 @@ impl Settings {
     pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
         out.u8(self.mode.number())?;
         out.u64(self.generation)?;
-        out.u32(self.deadline_ms)?;
+        DEADLINE.write(self.deadline_ms, out)?;
         out.u8(self.exempt.count)?;
         self.exempt.iter().try_for_each(|prefix| prefix.write(out))
     }
 
     pub(crate) fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (mode, generation, deadline_ms) = (Mode::read(from)?, from.u64()?, from.u32()?);
-        if !DEADLINE_MS.contains(&deadline_ms) {
-            return Err(DecodeError::Value {
-                field: "the deadline",
-                value: deadline_ms.into(),
-            });
-        }
+        let (mode, generation) = (Mode::read(from)?, from.u64()?);
+        let deadline_ms = DEADLINE.read(from)?;
         let count = from.u8()?;
         let mut exempt = Exempt::NONE;
         let places = exempt.prefixes.get_mut(..count.into());

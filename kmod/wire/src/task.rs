@@ -12,7 +12,7 @@ pub const MAX_PATH: usize = 1536;
 /// What is carried when a text was longer than its place, or could not be had at all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Text<'a> {
-    /// All of it. Bytes, for the kernel promises no encoding.
+    /// All of it, [`MAX_PATH`] bytes at most. Bytes, for the kernel promises no encoding.
     Whole(&'a [u8]),
     /// Not known: too long, or there is none. Never a part, which could be taken for the whole.
     Unknown,
@@ -28,9 +28,11 @@ impl<'a> Text<'a> {
     }
 
     pub(crate) fn len(self) -> u32 {
-        let len = self.known().map_or(0, <[u8]>::len);
-        // Bounded by MAX_PATH when it is written.
-        2 + u32::try_from(len).unwrap_or(u32::MAX - 2)
+        // One that is far too long is refused when it is written.
+        let len = self
+            .known()
+            .and_then(|bytes| u16::try_from(bytes.len()).ok());
+        2 + len.map_or(0, u32::from)
     }
 
     pub(crate) fn write(self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
@@ -40,7 +42,10 @@ impl<'a> Text<'a> {
         let len = u16::try_from(bytes.len())
             .ok()
             .filter(|len| usize::from(*len) <= MAX_PATH)
-            .ok_or(EncodeError { capacity: MAX_PATH })?;
+            .ok_or(EncodeError::Value {
+                field: LENGTH,
+                value: bytes.len() as u64,
+            })?;
         out.u16(len)?;
         out.bytes(bytes)
     }
@@ -52,7 +57,7 @@ impl<'a> Text<'a> {
         }
         if usize::from(len) > MAX_PATH {
             return Err(DecodeError::Value {
-                field: "the length of a path",
+                field: LENGTH,
                 value: len.into(),
             });
         }
@@ -61,6 +66,7 @@ impl<'a> Text<'a> {
 }
 
 const UNKNOWN: u16 = u16::MAX;
+const LENGTH: &str = "the length of a path";
 
 /// A file, told from all others, also from a later one under the same inode number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

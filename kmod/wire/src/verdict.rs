@@ -3,7 +3,7 @@
 
 use crate::{
     DecodeError, EncodeError,
-    codec::{Reader, Writer},
+    codec::{Reader, Rule, Writer},
 };
 
 /// What becomes of a connection.
@@ -41,6 +41,16 @@ impl Decision {
 /// The longest that a verdict may be kept: a day.
 pub const MAX_TTL_MS: u32 = 24 * 60 * 60 * 1000;
 
+const REASON: Rule = Rule {
+    field: "the reason",
+    range: 0..=Verdict::KERNEL_REASONS - 1,
+};
+
+const TTL_MS: Rule = Rule {
+    field: "the time to live",
+    range: 0..=MAX_TTL_MS,
+};
+
 /// The answer to an [`crate::Ask`], under its frame id. One that comes too late is counted and
 /// has no effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,7 +58,8 @@ pub struct Verdict {
     /// What becomes of the connection.
     pub decision: Decision,
     /// Why, for people, as a number that user space gives a meaning to. It is shown in the
-    /// connection table and in traces. [`Verdict::KERNEL_REASONS`] and above are the module's.
+    /// connection table and in traces. [`Verdict::KERNEL_REASONS`] and above are the module's,
+    /// and nobody else may give them.
     pub reason: u32,
     /// How long the kernel may keep it for the same identity and the same connection, in
     /// milliseconds, [`MAX_TTL_MS`] at most. 0: for those alone that wait for it.
@@ -66,8 +77,8 @@ impl Verdict {
 
     pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
         out.u8(self.decision.number())?;
-        out.u32(self.reason)?;
-        out.u32(self.ttl_ms)?;
+        REASON.write(self.reason, out)?;
+        TTL_MS.write(self.ttl_ms, out)?;
         out.u64(self.generation)
     }
 
@@ -77,23 +88,10 @@ impl Verdict {
             field: "the decision",
             value: number.into(),
         })?;
-        let (reason, ttl_ms) = (from.u32()?, from.u32()?);
-        if reason >= Self::KERNEL_REASONS {
-            return Err(DecodeError::Value {
-                field: "the reason",
-                value: reason.into(),
-            });
-        }
-        if ttl_ms > MAX_TTL_MS {
-            return Err(DecodeError::Value {
-                field: "the time to live",
-                value: ttl_ms.into(),
-            });
-        }
         Ok(Self {
             decision,
-            reason,
-            ttl_ms,
+            reason: REASON.read(from)?,
+            ttl_ms: TTL_MS.read(from)?,
             generation: from.u64()?,
         })
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The steps of `cargo xtask test`: everything that is checked, each by a name of its own.
 
+mod fuzz;
 mod matrix;
 mod misbehaviour;
 mod module;
@@ -117,6 +118,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "unit",
         about: "unit, property, snapshot, loopback and browser tests",
         run: source::unit,
+    },
+    Step {
+        name: "fuzz",
+        about: "libFuzzer on the frames of kernel and daemon, some million runs",
+        run: fuzz::run,
     },
     Step {
         name: "module",

@@ -9,7 +9,7 @@ use tidelock_host::{
     tools::{self, Tool},
 };
 
-use super::{Context, Tally, passes, python};
+use super::{Context, Tally, fuzz, passes, python};
 
 /// The browser that opens the HTML report in the tests of `tidelock-report`.
 const BROWSER: Tool = Tool {
@@ -22,14 +22,20 @@ const GPGV: Tool = Tool {
     package: "gpgv",
 };
 
-fn cargo(words: &[&str]) -> Command {
+pub(super) fn cargo(words: &[&str]) -> Command {
     let mut cargo = process::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(words);
     cargo
 }
 
 pub(super) fn format(context: &Context) -> Result<Tally> {
-    passes(cargo(&["fmt", "--all", "--check"]), context)
+    let own = cargo(&["fmt", "--all", "--check"]);
+    let mut fuzzer = cargo(&["fmt", "--check", "--manifest-path"]);
+    fuzzer.arg(fuzz::PACKAGE.to_owned() + "/Cargo.toml");
+    [own, fuzzer]
+        .into_iter()
+        .map(|command| passes(command, context))
+        .sum()
 }
 
 pub(super) fn lint(context: &Context) -> Result<Tally> {

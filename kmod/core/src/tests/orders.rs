@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Requests that are for the shim.
+
+use std::net::IpAddr;
+
+use tidelock_wire::{
+    Answer, Counters, Decision, Exempt, Frame, MAX_EXEMPT, MAX_FRAME, Mode, Prefix, Request,
+    Settings, Verdict,
+};
+
+use super::{request, written};
+use crate::{
+    facts::StatusFacts,
+    order::{Kind, Order, PrefixOrder},
+    serve::{self, Errno},
+};
+
+/// The order that `message` becomes; there is no answer yet.
+fn order(message: &Request) -> Order {
+    let mut out = [0xa5; MAX_FRAME];
+    let mut order = Order::NONE;
+    let len = serve::frame(&request(message), &mut out, &mut order);
+    assert_eq!(len, Ok(0));
+    assert_eq!(out, [0xa5; MAX_FRAME], "nothing is written");
+    order
+}
+
+fn prefix(address: &str, length: u8) -> Prefix {
+    Prefix::new(address.parse::<IpAddr>().unwrap(), length).unwrap()
+}
+
+#[test]
+fn for_the_status() {
+    let expected = Order {
+        id: 7,
+        kind: Kind::Status,
+        ..Order::NONE
+    };
+    assert_eq!(order(&Request::Status), expected);
+}
+
+#[test]
+fn for_settings() {
+    let exempt = [prefix("10.1.0.0", 16), prefix("fd00:102::", 32)];
+    let settings = Settings {
+        mode: Mode::Permissive,
+        generation: u64::MAX - 1,
+        deadline_ms: 250,
+        exempt: Exempt::new(&exempt).unwrap(),
+    };
+    let mut expected = Order {
+        id: 7,
+        kind: Kind::Configure,
+        generation: u64::MAX - 1,
+        mode: 2,
+        deadline_ms: 250,
+        exempt_count: 2,
+        ..Order::NONE
+    };
+    expected.exempt[0] = PrefixOrder {
+        bytes: [10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        family: 4,
+        length: 16,
+    };
+    expected.exempt[1] = PrefixOrder {
+        bytes: [0xfd, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        family: 6,
+        length: 32,
+    };
+    assert_eq!(order(&Request::Configure(settings)), expected);
+}
+
+#[test]
+fn for_as_many_or_as_few_prefixes_as_there_may_be() {
+    let settings = |mode, exempt: &[Prefix]| {
+        Request::Configure(Settings {
+            mode,
+            generation: 1,
+            deadline_ms: 10,
+            exempt: Exempt::new(exempt).unwrap(),
+        })
+    };
+    let full = order(&settings(Mode::Off, &[prefix("::1", 128); MAX_EXEMPT]));
+    assert_eq!((full.exempt_count, full.mode), (32, 1));
+    assert!(full.exempt.iter().all(|one| one.length == 128));
+    let none = order(&settings(Mode::Enforce, &[]));
+    assert_eq!((none.exempt_count, none.mode), (0, 3));
+    assert_eq!(none.exempt, Order::NONE.exempt);
+}
+
+#[test]
+fn for_verdicts() {
+    let decisions = [Decision::Deny, Decision::Plain, Decision::Mtls];
+    for (decision, number) in decisions.into_iter().zip(1..) {
+        let verdict = Verdict {
+            decision,
+            reason: 41,
+            ttl_ms: 42,
+            generation: 43,
+        };
+        let expected = Order {
+            id: 7,
+            kind: Kind::Verdict,
+            decision: number,
+            reason: 41,
+            ttl_ms: 42,
+            generation: 43,
+            ..Order::NONE
+        };
+        assert_eq!(order(&Request::Verdict(verdict)), expected);
+    }
+}
+
+fn facts() -> StatusFacts {
+    StatusFacts {
+        generation: 5,
+        counters: Counters {
+            connects: 21,
+            dropped: 32,
+            ..Counters::default()
+        },
+        mode: 3,
+        deadline_ms: 10,
+        waiting: 11,
+        kept: 12,
+    }
+}
+
+#[test]
+fn a_status_is_told_as_the_shim_knows_it() {
+    let bytes = written(|out| serve::status(9, &facts(), out));
+    let Ok(Frame {
+        id: 9,
+        message: Answer::Status(status),
+    }) = Frame::decode(&bytes)
+    else {
+        panic!("{bytes:?}");
+    };
+    assert_eq!((status.mode, status.generation), (Mode::Enforce, 5));
+    assert_eq!(
+        (status.deadline_ms, status.waiting, status.kept),
+        (10, 11, 12)
+    );
+    assert_eq!(status.counters, facts().counters);
+}
+
+#[test]
+fn a_status_in_no_mode_is_an_error() {
+    for mode in [0, 4, 256 + 1, u32::MAX] {
+        let facts = StatusFacts { mode, ..facts() };
+        let status = serve::status(9, &facts, &mut [0; MAX_FRAME]);
+        assert_eq!(status, Err(Errno::Invalid), "{mode}");
+    }
+    assert_eq!(
+        serve::status(9, &facts(), &mut [0; 132]),
+        Err(Errno::NoSpace)
+    );
+}

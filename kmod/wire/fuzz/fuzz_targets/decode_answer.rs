@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tidelock_wire::Answer;
+use tidelock_wire_fuzz::{decode, mended};
+
+fuzz_target!(|bytes: &[u8]| {
+    decode::<Answer<'_>>(bytes);
+    decode::<Answer<'_>>(&mended(bytes));
+});

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! Each thing that can be wrong with a frame has its name.
+
+use std::{string::ToString, vec::Vec};
+
+use super::{super::*, encoded, framed, samples};
+
+fn refused<'a, M: Message<'a> + PartialEq + core::fmt::Debug>(bytes: &'a [u8]) -> DecodeError {
+    Frame::<M>::decode(bytes).unwrap_err()
+}
+
+/// The payload of `message` with `bytes` at `at`.
+#[track_caller]
+fn with<'a, M: Message<'a>>(message: M, at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = encoded(&Frame { id: 7, message });
+    let at = HEADER_LEN + at;
+    assert_ne!(&frame[at..at + bytes.len()], bytes, "nothing is changed");
+    frame[at..at + bytes.len()].copy_from_slice(bytes);
+    frame
+}
+
+fn value(field: &'static str, value: u64) -> DecodeError {
+    DecodeError::Value { field, value }
+}
+
+#[test]
+fn of_the_header() {
+    let good = encoded(&Frame {
+        id: 7,
+        message: Request::SelfTest,
+    });
+    let with = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        Frame::<Request>::decode(&bytes).unwrap_err()
+    };
+    assert_eq!(with(0, 0), DecodeError::Magic { magic: 0x4400 });
+    assert_eq!(with(2, 2), DecodeError::Version { version: 2 });
+    assert_eq!(with(3, 0x81), DecodeError::Kind { kind: 0x81 });
+    let declared = DecodeError::Length {
+        declared: 9,
+        actual: 0,
+    };
+    assert_eq!(with(4, 9), declared);
+    let decode = |bytes: &[u8]| Frame::<Request>::decode(bytes).unwrap_err();
+    assert_eq!(decode(&good[..15]), DecodeError::Truncated { len: 15 });
+    assert_eq!(
+        decode(&[0; MAX_FRAME + 1]),
+        DecodeError::TooLong { len: MAX_FRAME + 1 }
+    );
+}
+
+/// One byte less and one more than a frame of each kind has, well declared.
+#[test]
+fn of_the_payloads_length() {
+    for (name, bytes) in [samples::requests(), samples::answers()].concat() {
+        let (kind, payload) = (bytes[3], &bytes[HEADER_LEN..]);
+        let longer = [payload, &[0]].concat();
+        let shorter = payload.split_last().map(|(_, rest)| rest);
+        for payload in shorter.into_iter().chain([longer.as_slice()]) {
+            let frame = framed(kind, 7, payload);
+            let error = if kind < 0x80 {
+                refused::<Request>(&frame)
+            } else {
+                refused::<Answer<'_>>(&frame)
+            };
+            assert_eq!(error, DecodeError::Payload { kind }, "{name}");
+        }
+    }
+}
+
+/// Which kinds there are, of all 256.
+#[test]
+fn of_the_kind() {
+    for kind in 0..=u8::MAX {
+        let frame = framed(kind, 7, &[]);
+        let request = Frame::<Request>::decode(&frame);
+        let answer = Frame::<Answer<'_>>::decode(&frame);
+        let unknown = DecodeError::Kind { kind };
+        assert_eq!(
+            request != Err(unknown),
+            [0x01, 0x02, 0x03, 0x10, 0x7f].contains(&kind),
+            "{kind:#04x}"
+        );
+        assert_eq!(
+            answer != Err(unknown),
+            [0x81, 0x82, 0x83, 0x84, 0x90].contains(&kind),
+            "{kind:#04x}"
+        );
+    }
+}
+
+#[test]
+fn of_a_verdict() {
+    let bad = |at, bytes: &[u8]| {
+        refused::<Request>(&with(Request::Verdict(samples::verdict()), at, bytes))
+    };
+    assert_eq!(bad(0, &[0]), value("the decision", 0));
+    assert_eq!(bad(0, &[4]), value("the decision", 4));
+    let reason = Verdict::KERNEL_REASONS;
+    let error = value("the reason", reason.into());
+    assert_eq!(bad(1, &reason.to_le_bytes()), error);
+    let ttl = MAX_TTL_MS + 1;
+    let error = value("the time to live", ttl.into());
+    assert_eq!(bad(5, &ttl.to_le_bytes()), error);
+}
+
+#[test]
+fn of_settings() {
+    let bad = |at, bytes: &[u8]| {
+        refused::<Request>(&with(Request::Configure(samples::settings()), at, bytes))
+    };
+    assert_eq!(bad(0, &[0]), value("the mode", 0));
+    assert_eq!(bad(0, &[4]), value("the mode", 4));
+    for deadline in [DEADLINE_MS.start() - 1, DEADLINE_MS.end() + 1] {
+        let error = value("the deadline", deadline.into());
+        assert_eq!(bad(9, &deadline.to_le_bytes()), error);
+    }
+    assert_eq!(bad(13, &[33]), value("the number of exempt prefixes", 33));
+    assert_eq!(bad(13, &[255]), value("the number of exempt prefixes", 255));
+    // One prefix more or less than there are.
+    assert_eq!(bad(13, &[1]), DecodeError::Payload { kind: 3 });
+    assert_eq!(bad(13, &[3]), DecodeError::Payload { kind: 3 });
+    // The first prefix is 10.1.0.0/16, the second fd00:1::/32.
+    assert_eq!(bad(14, &[5]), value("the address family", 5));
+    assert_eq!(bad(30, &[9]), value("the rest of an IPv4 address", 9));
+    assert_eq!(bad(31, &[33]), value("the length of a prefix", 33));
+    assert_eq!(bad(31, &[15]), value("the length of a prefix", 15));
+    assert_eq!(bad(49, &[129]), value("the length of a prefix", 129));
+    assert_eq!(bad(48, &[1]), value("the length of a prefix", 32));
+    assert_eq!(bad(33, &MAPPED), value("the family of an IPv4 address", 6));
+}
+
+/// 192.0.2.1, spelled as IPv6.
+const MAPPED: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1];
+
+#[test]
+fn of_a_status() {
+    let bad = |at, bytes: &[u8]| {
+        refused::<Answer<'_>>(&with(Answer::Status(samples::status()), at, bytes))
+    };
+    assert_eq!(bad(0, &[0]), value("the mode", 0));
+    assert_eq!(bad(0, &[9]), value("the mode", 9));
+}
+
+#[test]
+fn of_an_ask() {
+    fn bad(at: usize, bytes: &[u8]) -> DecodeError {
+        let frame = with(Answer::Ask(samples::ask()), at, bytes);
+        Frame::<Answer<'_>>::decode(&frame).unwrap_err()
+    }
+    assert_eq!(bad(0, &[0]), value("the direction", 0));
+    assert_eq!(bad(0, &[3]), value("the direction", 3));
+    // This end is an IPv4 address, the other IPv6.
+    assert_eq!(bad(1, &[0]), value("the address family", 0));
+    assert_eq!(bad(17, &[1]), value("the rest of an IPv4 address", 1));
+    assert_eq!(bad(20, &[10]), value("the address family", 10));
+    assert_eq!(bad(21, &MAPPED), value("the family of an IPv4 address", 6));
+    let too_long = u16::try_from(MAX_PATH).unwrap() + 1;
+    let error = value("the length of a path", too_long.into());
+    for at in [139, 150] {
+        assert_eq!(bad(at, &too_long.to_le_bytes()), error);
+        assert_eq!(
+            bad(at, &[0xfe, 0xff]),
+            value("the length of a path", 0xfffe)
+        );
+        // Longer than the frame.
+        assert_eq!(bad(at, &[100, 0]), DecodeError::Payload { kind: 0x90 });
+    }
+}
+
+#[test]
+fn of_a_hello_a_refusal_and_a_self_test() {
+    let hello = with(Answer::Hello(samples::hello()), 14, &[3]);
+    assert_eq!(
+        refused::<Answer<'_>>(&hello),
+        value("the engine's state", 3)
+    );
+    let refusal = with(Answer::Refused(Refusal::Unsupported), 0, &[2]);
+    let error = value("the refusal's reason", 2);
+    assert_eq!(refused::<Answer<'_>>(&refusal), error);
+    let failed = Answer::SelfTest(SelfTestReport {
+        outcome: SelfTestOutcome::Failed(SelfTestStep::Data),
+        stack: StackUse::default(),
+    });
+    let step = with(failed, 0, &[8]);
+    assert_eq!(
+        refused::<Answer<'_>>(&step),
+        value("the self-test's step", 8)
+    );
+    let measure = with(failed, 5, &[9]);
+    let error = value("a measure of a failed self-test", 9);
+    assert_eq!(refused::<Answer<'_>>(&measure), error);
+}
+
+/// What is refused when it is read is refused when it is written.
+#[test]
+fn of_what_is_to_be_written() {
+    fn unwritten<'a>(message: impl Message<'a>) -> EncodeError {
+        let frame = Frame { id: 7, message };
+        frame.encode(&mut [0; MAX_FRAME]).unwrap_err()
+    }
+    let value = |field, value| EncodeError::Value { field, value };
+    let verdict = samples::verdict();
+    let reason = Verdict::KERNEL_REASONS;
+    let error = unwritten(Request::Verdict(Verdict { reason, ..verdict }));
+    assert_eq!(error, value("the reason", reason.into()));
+    let ttl_ms = MAX_TTL_MS + 1;
+    let error = unwritten(Request::Verdict(Verdict { ttl_ms, ..verdict }));
+    assert_eq!(error, value("the time to live", ttl_ms.into()));
+    for deadline_ms in [DEADLINE_MS.start() - 1, DEADLINE_MS.end() + 1] {
+        let error = unwritten(Request::Configure(Settings {
+            deadline_ms,
+            ..samples::settings()
+        }));
+        assert_eq!(error, value("the deadline", deadline_ms.into()));
+    }
+    let addressed = |remote: &str| {
+        unwritten(Answer::Ask(Ask {
+            remote: remote.parse().unwrap(),
+            ..samples::ask()
+        }))
+    };
+    let error = value("the family of an IPv4 address", 6);
+    assert_eq!(addressed("[::ffff:192.0.2.1]:80"), error);
+    let error = value("the scope or flow label of an address", 2);
+    assert_eq!(addressed("[fe80::1%2]:80"), error);
+    for len in [MAX_PATH + 1, 0xffff, 0x1_0000] {
+        let path = std::vec![b'a'; len];
+        let task = Task {
+            cgroup_path: Text::Whole(&path),
+            ..samples::ask().task
+        };
+        let error = unwritten(Answer::Ask(Ask {
+            task,
+            ..samples::ask()
+        }));
+        assert_eq!(error, value("the length of a path", len as u64));
+    }
+}
+
+#[test]
+fn errors_are_told_in_words() {
+    let told = value("the mode", 9).to_string();
+    assert_eq!(told, "the mode cannot be 9");
+    let told = EncodeError::Capacity { capacity: 3 }.to_string();
+    assert_eq!(told, "the frame does not fit into 3 bytes");
+}

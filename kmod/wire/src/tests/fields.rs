@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! The rules of single fields.
+
+use std::{collections::BTreeSet, net::IpAddr, vec, vec::Vec};
+
+use super::{super::*, encoded, samples};
+
+#[test]
+fn a_prefix_has_no_bits_behind_its_length() {
+    let cases = [
+        ("0.0.0.0", 0, true),
+        ("128.0.0.0", 0, false),
+        ("128.0.0.0", 1, true),
+        ("10.0.0.0", 7, true),
+        ("10.0.0.0", 6, false),
+        ("10.1.2.3", 31, false),
+        ("10.1.2.3", 32, true),
+        ("10.1.2.3", 33, false),
+        ("0.0.0.0", 33, false),
+        ("0.0.0.0", 128, false),
+        ("0.0.0.0", 255, false),
+        ("::", 0, true),
+        ("::1", 127, false),
+        ("::1", 128, true),
+        ("::1", 129, false),
+        ("::", 129, false),
+        ("::", 255, false),
+        ("fd00::", 8, true),
+        ("fd00::", 7, false),
+        ("8000::", 0, false),
+        // IPv4 in IPv6: nobody is looked up there.
+        ("::ffff:10.0.0.0", 104, false),
+        ("::ffff:0.0.0.0", 96, false),
+        ("::fffe:0:0", 95, true),
+    ];
+    for (address, length, is_one) in cases {
+        let address: IpAddr = address.parse().unwrap();
+        let prefix = Prefix::new(address, length);
+        assert_eq!(prefix.is_some(), is_one, "{address}/{length}");
+        if let Some(prefix) = prefix {
+            assert_eq!((prefix.address(), prefix.length()), (address, length));
+        }
+    }
+}
+
+#[test]
+fn as_many_prefixes_are_exempt_as_there_is_room_for() {
+    let list: Vec<Prefix> = (0..=MAX_EXEMPT)
+        .map(|n| Prefix::new(IpAddr::from([10, 0, 0, u8::try_from(n).unwrap()]), 32).unwrap())
+        .collect();
+    assert_eq!(Exempt::new(&list), None);
+    assert_eq!(
+        Exempt::new(&list.repeat(8)),
+        None,
+        "more than a byte counts"
+    );
+    assert_eq!(Exempt::new(&[]), Some(Exempt::NONE));
+    assert_eq!(Exempt::NONE.iter().count(), 0);
+    for len in [1, 2, MAX_EXEMPT] {
+        let exempt = Exempt::new(&list[..len]).unwrap();
+        assert_eq!(exempt.iter().collect::<Vec<_>>(), list[..len]);
+        let settings = Settings {
+            exempt,
+            ..samples::settings()
+        };
+        let bytes = encoded(&Frame {
+            id: 1,
+            message: Request::Configure(settings),
+        });
+        assert_eq!(bytes.len(), HEADER_LEN + 14 + len * 18);
+    }
+}
+
+/// Both sides are built with these; what is refused changes with them.
+#[test]
+fn the_limits_are_these() {
+    assert_eq!(DEADLINE_MS, 10..=60_000);
+    assert_eq!(MAX_TTL_MS, 86_400_000, "a day");
+    assert_eq!(Verdict::KERNEL_REASONS, 0xffff_0000);
+    assert_eq!((MAX_EXEMPT, MAX_PATH, MAX_FRAME), (32, 1536, 4096));
+}
+
+#[test]
+fn the_modules_own_reasons_are_its_own() {
+    let numbers: BTreeSet<u32> = KernelReason::ALL
+        .into_iter()
+        .map(KernelReason::number)
+        .collect();
+    assert_eq!(numbers.len(), KernelReason::ALL.len(), "each another");
+    assert!(numbers.iter().all(|n| *n > Verdict::KERNEL_REASONS));
+    for reason in KernelReason::ALL {
+        assert_eq!(KernelReason::from_number(reason.number()), Some(reason));
+    }
+    for number in [0, Verdict::KERNEL_REASONS, u32::MAX] {
+        assert_eq!(KernelReason::from_number(number), None);
+    }
+}
+
+/// The module's C has these numbers too.
+#[test]
+fn numbers_mean_one_thing_each() {
+    for number in 0..=u8::MAX {
+        let direction = Direction::from_number(number).map(Direction::number);
+        assert_eq!(direction, (1..=2).contains(&number).then_some(number));
+        let decision = Decision::from_number(number).map(Decision::number);
+        assert_eq!(decision, (1..=3).contains(&number).then_some(number));
+        let mode = Mode::from_number(number).map(Mode::number);
+        assert_eq!(mode, (1..=3).contains(&number).then_some(number));
+    }
+    let numbers = [Direction::Connect.number(), Direction::Accept.number()];
+    assert_eq!(numbers, [1, 2]);
+    let decisions = [Decision::Deny, Decision::Plain, Decision::Mtls];
+    assert_eq!(decisions.map(Decision::number), [1, 2, 3]);
+    let modes = [Mode::Off, Mode::Permissive, Mode::Enforce];
+    assert_eq!(modes.map(Mode::number), [1, 2, 3]);
+    assert_eq!(
+        KernelReason::ALL.map(|reason| reason.number() & 0xffff),
+        [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    );
+}
+
+#[test]
+fn the_longest_question_and_settings_fit() {
+    let path = vec![b'x'; MAX_PATH];
+    let task = Task {
+        executable_path: Text::Whole(&path),
+        cgroup_path: Text::Whole(&path),
+        ..samples::ask().task
+    };
+    let ask = Ask {
+        task,
+        ..samples::ask()
+    };
+    let frame = Frame {
+        id: u64::MAX,
+        message: Answer::Ask(ask),
+    };
+    let bytes = encoded(&frame);
+    assert_eq!(bytes.len(), 3231);
+    assert!(bytes.len() <= MAX_FRAME);
+    assert_eq!(Frame::decode(&bytes), Ok(frame));
+}
+
+#[test]
+fn what_is_known_of_a_text_is_all_of_it() {
+    assert_eq!(Text::Whole(b"").known(), Some(b"".as_slice()));
+    assert_eq!(Text::Whole(b"/a").known(), Some(b"/a".as_slice()));
+    assert_eq!(Text::Unknown.known(), None);
+}
