@@ -24,7 +24,7 @@ use rustix::{
 
 pub(crate) use self::program::{Output, Program, USUAL};
 use crate::{
-    failure::{Checked, Failure},
+    failure::{Checked, Failure, ensure},
     module,
 };
 
@@ -97,6 +97,16 @@ impl Userland {
             .map_err(Failure::system(format!("mkdir {}", folder.display())))?;
         #[expect(clippy::disallowed_methods, reason = "the guest ends with its machine")]
         std::fs::write(path, contents).map_err(Failure::system(format!("write {path}")))
+    }
+
+    /// Ends every process that this test started, orphans too, and makes sure of it.
+    #[expect(clippy::unused_self, reason = "who has left starts nothing more")]
+    pub(crate) fn leave(self) -> Checked<()> {
+        reap::kill_all();
+        let left = reap::left();
+        ensure(left.is_empty(), || {
+            format!("processes do not die: {}", left.join("; "))
+        })
     }
 
     /// A network namespace with a loopback of its own, for [`Program::in_network`].

@@ -32,7 +32,7 @@ fn in_turn(scenario: Scenario) -> Checked<String> {
     let bare = scenario(&userland)?;
     module::load()?;
     let loaded = scenario(&userland)?;
-    drop(userland);
+    userland.leave()?;
     module::unload()?;
     ensure(bare == loaded, || {
         format!("without the module it is {bare:?}, with it {loaded:?}")
@@ -285,5 +285,9 @@ fn namespaces() -> Checked<String> {
     ensure(inner == "1 1000 1001 yes", || {
         format!("in its own process namespace the program said {inner:?}")
     })?;
+    // An orphan in a session of its own, which no process group reaches.
+    let orphan = userland.program("/bin/bash");
+    orphan.args(["-c", "setsid sleep 600 &"]).run()?.ok()?;
+    userland.leave()?;
     Ok("a network, a user and processes of its own".into())
 }
