@@ -24,12 +24,14 @@ use rustix::{
 
 pub(crate) use self::program::{Output, Program, USUAL};
 use crate::{
-    failure::{Checked, Failure},
+    failure::{Checked, Failure, ensure},
     module,
 };
 
-/// The disk that `matrix.toml` calls so.
+/// The disks that `matrix.toml` calls so.
 const APPS: &str = "apps";
+/// bpftrace, and LLVM with it: apart, for it is as large as all else.
+pub(crate) const TRACING: &str = "tracing";
 /// Where the userland is put together.
 const STAGE: &str = "/userland";
 /// Programs built on the host that the factory puts into the initramfs.
@@ -46,29 +48,32 @@ impl Userland {
     ///
     /// A process enters once; there is no way back but its end.
     pub(crate) fn enter() -> Checked<Self> {
+        Self::enter_with(&[])
+    }
+
+    /// As [`enter`](Self::enter), with `more` disks laid under the usual one.
+    pub(crate) fn enter_with(more: &[&str]) -> Checked<Self> {
         reap::adopt()?;
         unshare()?;
         mount_scratch(STAGE, SCRATCH)?;
-        for folder in ["lower", "upper", "work", "root"] {
+        for folder in ["upper", "work", "root"] {
             make_dir(&format!("{STAGE}/{folder}"))?;
         }
-        let disk = disk::find(APPS)?;
-        let lower = format!("{STAGE}/lower");
-        mount(
-            disk.as_str(),
-            lower.as_str(),
-            "squashfs",
-            MountFlags::RDONLY,
-            None,
-        )
-        .map_err(Failure::system(format!("mount {disk} on {lower}")))?;
+        let disks = std::iter::once(&APPS).chain(more);
+        let lower: Vec<String> = disks.map(|name| mount_disk(name)).collect::<Checked<_>>()?;
+        let options = format!(
+            "lowerdir={},upperdir={STAGE}/upper,workdir={STAGE}/work",
+            lower.join(":")
+        );
+        let options = std::ffi::CString::new(options)
+            .map_err(|_| Failure::Assertion("a disk's name has a zero in it".into()))?;
         let root = format!("{STAGE}/root");
         mount(
             "overlay",
             root.as_str(),
             "overlay",
             MountFlags::empty(),
-            c"lowerdir=/userland/lower,upperdir=/userland/upper,workdir=/userland/work",
+            options.as_c_str(),
         )
         .map_err(Failure::system(format!("mount an overlay on {root}")))?;
         furnish(&root)?;
@@ -99,6 +104,16 @@ impl Userland {
         std::fs::write(path, contents).map_err(Failure::system(format!("write {path}")))
     }
 
+    /// Ends every process that this test started, orphans too, and makes sure of it.
+    #[expect(clippy::unused_self, reason = "who has left starts nothing more")]
+    pub(crate) fn leave(self) -> Checked<()> {
+        reap::kill_all();
+        let left = reap::left();
+        ensure(left.is_empty(), || {
+            format!("processes do not die: {}", left.join("; "))
+        })
+    }
+
     /// A network namespace with a loopback of its own, for [`Program::in_network`].
     pub(crate) fn network(&self, name: &str) -> Checked<()> {
         let ip = |words: &[&str]| self.program("/usr/sbin/ip").args(words).run()?.ok();
@@ -121,6 +136,21 @@ fn unshare() -> Checked<()> {
     // SAFETY: a mount namespace of its own takes no descriptor and no memory from anybody.
     let unshared = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) };
     unshared.map_err(Failure::system("unshare the mount namespace"))
+}
+
+/// Mounts the disk called `name`; returns where.
+fn mount_disk(name: &str) -> Checked<String> {
+    let (disk, target) = (disk::find(name)?, format!("{STAGE}/{name}"));
+    make_dir(&target)?;
+    mount(
+        disk.as_str(),
+        target.as_str(),
+        "squashfs",
+        MountFlags::RDONLY,
+        None,
+    )
+    .map_err(Failure::system(format!("mount {disk} on {target}")))?;
+    Ok(target)
 }
 
 /// The kernel's file systems, memory to write to, and the factory's own files.

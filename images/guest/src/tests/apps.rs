@@ -10,7 +10,7 @@ use super::{MIDDLE, Test, child};
 use crate::{
     failure::{Checked, Failure, ensure},
     module,
-    userland::{Output, USUAL, Userland},
+    userland::{Output, TRACING, USUAL, Userland},
 };
 
 pub(super) const TESTS: &[Test] = &[
@@ -20,6 +20,7 @@ pub(super) const TESTS: &[Test] = &[
     child("apps.redis", MIDDLE, |_| in_turn(redis)),
     child("apps.openssh", MIDDLE, |_| in_turn(openssh)),
     child("apps.caddy", MIDDLE, |_| in_turn(caddy)),
+    child("apps.bpftrace", MIDDLE, |_| bpftrace()),
     child("apps.namespaces", MIDDLE, |_| namespaces()),
 ];
 
@@ -32,7 +33,7 @@ fn in_turn(scenario: Scenario) -> Checked<String> {
     let bare = scenario(&userland)?;
     module::load()?;
     let loaded = scenario(&userland)?;
-    drop(userland);
+    userland.leave()?;
     module::unload()?;
     ensure(bare == loaded, || {
         format!("without the module it is {bare:?}, with it {loaded:?}")
@@ -285,5 +286,29 @@ fn namespaces() -> Checked<String> {
     ensure(inner == "1 1000 1001 yes", || {
         format!("in its own process namespace the program said {inner:?}")
     })?;
+    // An orphan in a session of its own, which no process group reaches.
+    let orphan = userland.program("/bin/bash");
+    orphan.args(["-c", "setsid sleep 600 &"]).run()?.ok()?;
+    userland.leave()?;
     Ok("a network, a user and processes of its own".into())
+}
+
+/// bpftrace counts what becomes of the one connection that it has made under its eyes.
+fn bpftrace() -> Checked<String> {
+    // TCP_SYN_SENT and TCP_CLOSE of <net/tcp_states.h>: nobody listens.
+    const REFUSED: [&str; 2] = ["@[2]: 1", "@[7]: 1"];
+    let userland = Userland::enter_with(&[TRACING])?;
+    let traced = userland
+        .program("/usr/bin/bpftrace")
+        .args(["-q", "-e"])
+        .args(["tracepoint:sock:inet_sock_set_state /args.dport == 8300/ { @[args.newstate] = count(); }"])
+        .args(["-c", "/usr/bin/nc.openbsd -z 127.0.0.1 8300"])
+        .run()?
+        .ok()?
+        .text();
+    ensure(REFUSED.iter().all(|line| traced.contains(line)), || {
+        format!("bpftrace told {traced:?}, not of a connection that was refused")
+    })?;
+    userland.leave()?;
+    Ok("one connection, and its end".into())
 }

@@ -33,6 +33,15 @@ pub(super) fn kill_all() {
     }
 }
 
+/// The processes that a test has started and that are there still, by their line of `stat`.
+pub(super) fn left() -> Vec<String> {
+    let lines = others().into_iter().map(|pid| {
+        let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
+        fs::read_to_string(path).unwrap_or_default()
+    });
+    lines.collect()
+}
+
 fn others() -> Vec<Pid> {
     let own = getpid();
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
