@@ -44,9 +44,5 @@ pub use settings::{Counters, DEADLINE_MS, Exempt, MAX_EXEMPT, Mode, Prefix, Sett
 pub use task::{FileId, MAX_PATH, Namespaces, Task, Text};
 pub use verdict::{Decision, KernelReason, MAX_TTL_MS, Verdict};
 
-pub use settings::{Counters, DEADLINE_MS, Exempt, MAX_EXEMPT, Mode, Prefix, Settings, Status};
-pub use task::{FileId, MAX_PATH, Namespaces, Task, Text};
-pub use verdict::{Decision, KernelReason, MAX_TTL_MS, Verdict};
-
 #[cfg(test)]
 mod tests;
