@@ -99,6 +99,7 @@ impl Device {
     }
 
     /// Writes one request; the kernel's own answer when it refuses.
+    #[expect(clippy::large_types_passed_by_value, reason = "few and far between")]
     pub(crate) fn try_ask(&self, id: u64, message: Request) -> Checked<Result<(), Errno>> {
         let bytes = encode(id, message)?;
         match self.try_write(&bytes) {
@@ -112,6 +113,7 @@ impl Device {
     }
 
     /// Writes one request and reads its answer.
+    #[expect(clippy::large_types_passed_by_value, reason = "few and far between")]
     pub(crate) fn ask(&self, id: u64, message: Request) -> Checked<Said> {
         self.try_ask(id, message)?
             .map_err(Failure::system(format!("write {message:?} to {PATH}")))?;
@@ -155,6 +157,7 @@ pub(crate) fn passed(answer: &Answer<'_>) -> Checked<(Passed, StackUse)> {
 }
 
 /// The bytes of a request.
+#[expect(clippy::large_types_passed_by_value, reason = "few and far between")]
 pub(crate) fn encode(id: u64, message: Request) -> Checked<Vec<u8>> {
     let mut bytes = vec![0; MAX_FRAME];
     let length = Frame { id, message }

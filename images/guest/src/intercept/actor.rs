@@ -274,14 +274,12 @@ fn send_with_syn(address: SocketAddr) -> Played<()> {
 }
 
 fn connect_multipath(address: SocketAddr) -> Played<()> {
-    let socket = match tcp(address, SocketFlags::empty(), Some(ipproto::MPTCP)) {
-        Ok(socket) => socket,
-        Err(error) => {
-            say(&outcome::<()>(&Err(error)));
-            return Ok(());
-        }
-    };
-    say(&outcome(&connect(&socket, &address)));
+    match tcp(address, SocketFlags::empty(), Some(ipproto::MPTCP)) {
+        Ok(socket) => say(&outcome(&connect(&socket, &address))),
+        // A kernel without it.
+        Err(error @ (Errno::PROTONOSUPPORT | Errno::INVAL)) => say(&outcome::<()>(&Err(error))),
+        Err(error) => return Err(error),
+    }
     Ok(())
 }
 

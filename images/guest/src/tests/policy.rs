@@ -13,7 +13,7 @@ use tidelock_wire::{Decision, Direction, Mode};
 use super::{Report, SHORT, Test, child};
 use crate::{
     failure::{Checked, ensure},
-    intercept::{self, Actor, Decider, Seen},
+    intercept::{self, Actor, Seen},
 };
 
 pub(super) const TESTS: [&[Test]; 4] = [
@@ -53,10 +53,12 @@ fn connects_to(seen: &Seen, address: &str) -> bool {
     seen.direction == Direction::Connect && address.parse() == Ok::<SocketAddr, _>(seen.remote)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a rule may also say nothing")]
 fn everything(_: &Seen) -> Option<Decision> {
     Some(Decision::Plain)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a rule may also say nothing")]
 fn nothing(_: &Seen) -> Option<Decision> {
     Some(Decision::Deny)
 }

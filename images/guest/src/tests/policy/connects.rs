@@ -41,9 +41,18 @@ fn allowed(_: &mut Report) -> Checked<String> {
     let decider = Decider::start(everything)?;
     for address in [SERVER, SIX] {
         let server = server(address)?;
-        visit(address)?;
+        let client = Actor::start(&format!("connect {address}"))?;
+        client.says("ok")?;
+        client.says("hello")?;
         server.says("accepted")?;
         let seen = decider.seen();
+        for (direction, actor) in [(Direction::Connect, &client), (Direction::Accept, &server)] {
+            let of = |one: &&intercept::Seen| one.direction == direction;
+            let last = seen.iter().rfind(of).map(|one| one.tgid);
+            ensure(last == Some(actor.pid()), || {
+                format!("process {} was to be asked about: {seen:?}", actor.pid())
+            })?;
+        }
         let asked = |direction| seen.iter().filter(|one| one.direction == direction).count();
         ensure(
             asked(Direction::Connect) == asked(Direction::Accept),
