@@ -34,11 +34,11 @@
 #define TDL_STACK_SWITCH_NON_STANDARD(func) STACK_FRAME_NON_STANDARD(func)
 #endif
 
-/* The address that proto_ops.connect takes. */
+/* The address that proto_ops.connect takes: struct tdl_sockaddr. */
 #if TDL_HAVE_SOCKADDR_UNSIZED
-typedef struct sockaddr_unsized tdl_sockaddr;
+#define tdl_sockaddr sockaddr_unsized
 #else
-typedef struct sockaddr tdl_sockaddr;
+#define tdl_sockaddr sockaddr
 #endif
 
 /* What proto_ops.accept takes behind the two sockets. */

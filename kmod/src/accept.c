@@ -18,6 +18,7 @@
 #include "accept.h"
 #include "address.h"
 #include "ask.h"
+#include "compat.h"
 #include "conn.h"
 #include "decide.h"
 #include "hook.h"
@@ -282,7 +283,7 @@ static int tdl_accept_conn(struct tdl_conn *conn, const struct proto_ops *inner,
 	}
 }
 
-int tdl_accept(struct socket *sock, struct socket *child, TDL_ACCEPT_PARAMETERS)
+int tdl_accept(struct socket *sock, struct socket *child, int flags, bool kern)
 {
 	const struct proto_ops *inner = tdl_inner(sock);
 	int cookie = tdl_enter();
@@ -290,11 +291,11 @@ int tdl_accept(struct socket *sock, struct socket *child, TDL_ACCEPT_PARAMETERS)
 	int ret;
 
 	/* A service in the kernel accepts for itself; without an entry it is not ours any more. */
-	if (!conn || TDL_ACCEPT_KERN) {
-		ret = tdl_inner_accept(inner, sock, child, TDL_ACCEPT_FLAGS, TDL_ACCEPT_KERN);
+	if (!conn || kern) {
+		ret = tdl_inner_accept(inner, sock, child, flags, kern);
 		tdl_ops_restore(child);
 	} else {
-		ret = tdl_accept_conn(conn, inner, child, TDL_ACCEPT_FLAGS);
+		ret = tdl_accept_conn(conn, inner, child, flags);
 	}
 	if (conn)
 		tdl_conn_put(conn);

@@ -7,11 +7,9 @@
 
 #include <linux/net.h>
 
-#include "compat.h"
-
 struct tdl_conn;
 
-int tdl_accept(struct socket *sock, struct socket *child, TDL_ACCEPT_PARAMETERS);
+int tdl_accept(struct socket *sock, struct socket *child, int flags, bool kern);
 
 void tdl_accept_prepare(struct tdl_conn *conn);
 void tdl_accept_cancel(struct tdl_conn *conn);

@@ -107,7 +107,7 @@ static bool tdl_conn_opens(struct tdl_conn *conn, const struct tdl_address *remo
 {
 	if (conn->state != TDL_DECIDED)
 		return false;
-	/* Programs in the cgroup (BPF) may have sent it elsewhere than the process has asked for. */
+	/* Programs of the cgroup (BPF) may have sent it elsewhere than it was asked for. */
 	if (conn->opening) {
 		conn->opening = false;
 		conn->opened = *remote;

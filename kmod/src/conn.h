@@ -8,6 +8,7 @@
 #include <linux/list.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable.h>
+#include <linux/socket.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 

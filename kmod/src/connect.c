@@ -62,7 +62,7 @@ static bool tdl_connect_is_under_way(const struct sock *sk)
 
 /* As inet_stream_connect(), whose wait this is, but for unloading. */
 static int tdl_connect_wait(struct socket *sock, const struct proto_ops *inner,
-			    tdl_sockaddr *address, int len, int flags)
+			    struct tdl_sockaddr *address, int len, int flags)
 {
 	struct sock *sk = sock->sk;
 	long timeout = sock_sndtimeo(sk, flags & O_NONBLOCK);
@@ -83,7 +83,7 @@ static int tdl_connect_wait(struct socket *sock, const struct proto_ops *inner,
 	return inner->connect(sock, address, len, flags | O_NONBLOCK);
 }
 
-static int tdl_connect_go(struct tdl_conn *conn, const struct tdl_case *c, tdl_sockaddr *address,
+static int tdl_connect_go(struct tdl_conn *conn, const struct tdl_case *c, struct tdl_sockaddr *address,
 			  int len, int flags)
 {
 	struct socket *sock = conn->sock;
@@ -126,7 +126,7 @@ static int tdl_connect_told(struct tdl_conn *conn)
 	return ret ? ret : -ECONNABORTED;
 }
 
-static int tdl_connect_anew(struct tdl_conn *conn, tdl_sockaddr *address, int len, int flags)
+static int tdl_connect_anew(struct tdl_conn *conn, struct tdl_sockaddr *address, int len, int flags)
 {
 	struct tdl_case c = { .direction = TDL_CONNECT };
 	struct sock *sk = conn->sk;
@@ -185,7 +185,7 @@ int tdl_connect_await(struct socket *sock, bool nonblock, long timeout)
 	return ret;
 }
 
-static int tdl_connect_conn(struct tdl_conn *conn, tdl_sockaddr *address, int len, int flags)
+static int tdl_connect_conn(struct tdl_conn *conn, struct tdl_sockaddr *address, int len, int flags)
 {
 	struct socket *sock = conn->sock;
 	const struct proto_ops *inner = tdl_inner(sock);
@@ -226,7 +226,7 @@ int tdl_connect_here(struct socket *sock, void *address, int len, int flags)
 	return ret;
 }
 
-int tdl_connect(struct socket *sock, tdl_sockaddr *address, int len, int flags)
+int tdl_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags)
 {
 	int cookie = tdl_enter();
 	int ret = tdl_connect_here(sock, address, len, flags);
@@ -273,7 +273,7 @@ static void tdl_connect_work(struct work_struct *work)
 		tdl_connect_fail(conn, ECONNREFUSED);
 	} else {
 		tdl_connect_decided(conn, &c);
-		ret = tdl_inner(sock)->connect(sock, (tdl_sockaddr *)&conn->address,
+		ret = tdl_inner(sock)->connect(sock, (struct tdl_sockaddr *)&conn->address,
 					       conn->address_len, O_NONBLOCK);
 		if (ret && ret != -EINPROGRESS)
 			tdl_connect_fail(conn, -ret);

@@ -11,7 +11,7 @@
 
 struct tdl_conn;
 
-int tdl_connect(struct socket *sock, tdl_sockaddr *address, int len, int flags);
+int tdl_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags);
 /* The same for who is inside already. */
 int tdl_connect_here(struct socket *sock, void *address, int len, int flags);
 int tdl_connect_await(struct socket *sock, bool nonblock, long timeout);

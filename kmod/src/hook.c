@@ -24,6 +24,7 @@
 #include <linux/srcu.h>
 #include <linux/user_namespace.h>
 #include <linux/wait.h>
+#include <net/inet_common.h>
 #include <net/protocol.h>
 #include <net/sock.h>
 #include <net/tcp.h>
@@ -40,18 +41,20 @@
 
 struct workqueue_struct *tdl_sockets_wq;
 
-DEFINE_STATIC_SRCU(tdl_inside);
+static struct srcu_struct tdl_inside;
 static DEFINE_MUTEX(tdl_unhooking);	/* held while a socket is given back */
 static bool tdl_leaving_flag;
 static int (*tdl_inner_init_v4)(struct sock *sk);
 static int (*tdl_inner_init_v6)(struct sock *sk);
 
 int tdl_enter(void)
+	__acquires(&tdl_inside)
 {
 	return srcu_read_lock(&tdl_inside);
 }
 
 void tdl_leave(int cookie)
+	__releases(&tdl_inside)
 {
 	srcu_read_unlock(&tdl_inside, cookie);
 }
@@ -234,17 +237,20 @@ static void tdl_hook_older(void)
 
 int tdl_hook_init(void)
 {
-	int ret = tdl_ops_init();
+	int ret = init_srcu_struct(&tdl_inside);
 
 	if (ret)
 		return ret;
+	ret = tdl_ops_init();
+	if (ret)
+		goto srcu;
 	ret = tdl_conns_init();
 	if (ret)
-		return ret;
+		goto srcu;
 	tdl_sockets_wq = alloc_workqueue("tidelock_sockets", WQ_UNBOUND, 0);
 	if (!tdl_sockets_wq) {
-		tdl_conns_exit();
-		return -ENOMEM;
+		ret = -ENOMEM;
+		goto conns;
 	}
 	tdl_inner_init_v4 = tcp_prot.init;
 	tdl_inner_init_v6 = tcpv6_prot.init;
@@ -254,6 +260,12 @@ int tdl_hook_init(void)
 	tdl_hook_mptcp();
 	tdl_hook_older();
 	return 0;
+
+conns:
+	tdl_conns_exit();
+srcu:
+	cleanup_srcu_struct(&tdl_inside);
+	return ret;
 }
 
 /* Wakes who sleeps in an operation of ours, and gives the socket its own operations back. */
@@ -310,4 +322,5 @@ void tdl_hook_exit(void)
 	synchronize_rcu_tasks();
 	destroy_workqueue(tdl_sockets_wq);
 	tdl_conns_exit();
+	cleanup_srcu_struct(&tdl_inside);
 }

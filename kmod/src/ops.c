@@ -227,7 +227,7 @@ static int tdl_sendmsg(struct socket *sock, struct msghdr *msg, size_t size)
 	int ret;
 
 	if (msg->msg_flags & MSG_FASTOPEN && msg->msg_name) {
-		/* Data in a SYN: as with a peer that does not offer it, first the one, then the other. */
+		/* Data in a SYN: as with a peer that does not take it, one after the other. */
 		ret = tdl_connect_here(sock, msg->msg_name, msg->msg_namelen,
 				       nonblock ? O_NONBLOCK : 0);
 		msg->msg_flags &= ~MSG_FASTOPEN;
@@ -280,6 +280,11 @@ static ssize_t tdl_sendpage(struct socket *sock, struct page *page, int offset, 
 }
 #endif
 
+static int tdl_ops_accept(struct socket *sock, struct socket *child, TDL_ACCEPT_PARAMETERS)
+{
+	return tdl_accept(sock, child, TDL_ACCEPT_FLAGS, TDL_ACCEPT_KERN);
+}
+
 static void tdl_ops_derive(int family)
 {
 	struct proto_ops *gate = &tdl_tables[family][TDL_GATE];
@@ -289,7 +294,7 @@ static void tdl_ops_derive(int family)
 	settled->release = tdl_ops_release;
 	settled->connect = tdl_connect;
 	settled->listen = tdl_listen;
-	settled->accept = tdl_accept;
+	settled->accept = tdl_ops_accept;
 	settled->shutdown = tdl_shutdown;
 	settled->setsockopt = tdl_setsockopt;
 

@@ -14,48 +14,46 @@
 
 /* A connection has its verdict, kept or fresh, whatever the mode makes of it. */
 TRACE_EVENT(tidelock_verdict,
-	TP_PROTO(u64 id, const struct tdl_case *c),
-	TP_ARGS(id, c),
-	TP_STRUCT__entry(
-		__field(u64, id)
-		__field(u64, cgroup)
-		__field(u64, generation)
-		__field(u32, tgid)
-		__field(u32, uid)
-		__field(u32, direction)
-		__field(u32, decision)
-		__field(u32, reason)
-		__field(u16, family)
-		__field(u16, local_port)
-		__field(u16, remote_port)
-		__array(u8, local, 16)
-		__array(u8, remote, 16)
-		__array(char, comm, 16)
-	),
-	TP_fast_assign(
-		__entry->id = id;
-		__entry->cgroup = c->key.cgroup;
-		__entry->generation = c->verdict.generation;
-		__entry->tgid = c->process.tgid;
-		__entry->uid = c->key.uid;
-		__entry->direction = c->direction;
-		__entry->decision = c->verdict.decision;
-		__entry->reason = c->verdict.reason;
-		__entry->family = c->remote.family;
-		__entry->local_port = c->local.port;
-		__entry->remote_port = c->remote.port;
-		memcpy(__entry->local, c->local.bytes, 16);
-		memcpy(__entry->remote, c->remote.bytes, 16);
-		memcpy(__entry->comm, c->process.comm, 16);
-	),
-	TP_printk("id=%llu direction=%s decision=%s reason=%#x tgid=%u uid=%u comm=%.16s family=%u remote=%16phN port=%u",
-		  __entry->id,
-		  __print_symbolic(__entry->direction, { TDL_CONNECT, "connect" },
-				   { TDL_ACCEPT, "accept" }),
-		  __print_symbolic(__entry->decision, { TDL_DENY, "deny" },
-				   { TDL_PLAIN, "plain" }, { TDL_MTLS, "mtls" }),
-		  __entry->reason, __entry->tgid, __entry->uid, __entry->comm,
-		  __entry->family, __entry->remote, __entry->remote_port)
+	    TP_PROTO(u64 id, const struct tdl_case *c),
+	    TP_ARGS(id, c),
+	    TP_STRUCT__entry(__field(u64, id)
+			     __field(u64, cgroup)
+			     __field(u64, generation)
+			     __field(u32, tgid)
+			     __field(u32, uid)
+			     __field(u32, direction)
+			     __field(u32, decision)
+			     __field(u32, reason)
+			     __field(u16, family)
+			     __field(u16, local_port)
+			     __field(u16, remote_port)
+			     __array(u8, local, 16)
+			     __array(u8, remote, 16)
+			     __array(char, comm, 16)
+	    ),
+	    TP_fast_assign(__entry->id = id;
+			   __entry->cgroup = c->key.cgroup;
+			   __entry->generation = c->verdict.generation;
+			   __entry->tgid = c->process.tgid;
+			   __entry->uid = c->key.uid;
+			   __entry->direction = c->direction;
+			   __entry->decision = c->verdict.decision;
+			   __entry->reason = c->verdict.reason;
+			   __entry->family = c->remote.family;
+			   __entry->local_port = c->local.port;
+			   __entry->remote_port = c->remote.port;
+			   memcpy(__entry->local, c->local.bytes, 16);
+			   memcpy(__entry->remote, c->remote.bytes, 16);
+			   memcpy(__entry->comm, c->process.comm, 16);
+	    ),
+	    TP_printk("id=%llu direction=%s decision=%s reason=%#x tgid=%u uid=%u comm=%.16s family=%u remote=%16phN port=%u",
+		      __entry->id,
+		      __print_symbolic(__entry->direction, { TDL_CONNECT, "connect" },
+				       { TDL_ACCEPT, "accept" }),
+		      __print_symbolic(__entry->decision, { TDL_DENY, "deny" },
+				       { TDL_PLAIN, "plain" }, { TDL_MTLS, "mtls" }),
+		      __entry->reason, __entry->tgid, __entry->uid, __entry->comm,
+		      __entry->family, __entry->remote, __entry->remote_port)
 );
 
 #endif /* TIDELOCK_TRACE_H */
