@@ -83,8 +83,8 @@ static int tdl_connect_wait(struct socket *sock, const struct proto_ops *inner,
 	return inner->connect(sock, address, len, flags | O_NONBLOCK);
 }
 
-static int tdl_connect_go(struct tdl_conn *conn, const struct tdl_case *c, struct tdl_sockaddr *address,
-			  int len, int flags)
+static int tdl_connect_go(struct tdl_conn *conn, const struct tdl_case *c,
+			  struct tdl_sockaddr *address, int len, int flags)
 {
 	struct socket *sock = conn->sock;
 	int ret;

@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `apps.`: unmodified programs talk TCP with each other, on a bare kernel and with the module in
-//! it.
+//! `apps.`: unmodified programs talk TCP with each other, and every connection of theirs is decided.
 //!
-//! Each is a scenario of its own, so that other tests can repeat it under a policy.
+//! Each is a scenario of its own, so that other tests can repeat it under another policy.
 
 use std::net::SocketAddr;
+
+use tidelock_wire::{Decision, Direction, Mode};
 
 use super::{MIDDLE, Test, child};
 use crate::{
     failure::{Checked, Failure, ensure},
+    intercept::{self, Decider},
     module,
     userland::{Output, TRACING, USUAL, Userland},
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("apps.curl_nginx", MIDDLE, |_| in_turn(curl_nginx)),
-    child("apps.python_asyncio", MIDDLE, |_| in_turn(python_asyncio)),
-    child("apps.netcat", MIDDLE, |_| in_turn(netcat)),
-    child("apps.redis", MIDDLE, |_| in_turn(redis)),
-    child("apps.openssh", MIDDLE, |_| in_turn(openssh)),
-    child("apps.caddy", MIDDLE, |_| in_turn(caddy)),
+    child("apps.curl_nginx", MIDDLE, |_| decided(curl_nginx)),
+    child("apps.python_asyncio", MIDDLE, |_| decided(python_asyncio)),
+    child("apps.netcat", MIDDLE, |_| decided(netcat)),
+    child("apps.redis", MIDDLE, |_| decided(redis)),
+    child("apps.openssh", MIDDLE, |_| decided(openssh)),
+    child("apps.caddy", MIDDLE, |_| decided(caddy)),
     child("apps.bpftrace", MIDDLE, |_| bpftrace()),
     child("apps.namespaces", MIDDLE, |_| namespaces()),
 ];
@@ -27,19 +29,27 @@ pub(super) const TESTS: &[Test] = &[
 /// What programs do with each other; returns what was found.
 pub(crate) type Scenario = fn(&Userland) -> Checked<String>;
 
-/// A scenario without the module, then with it.
-fn in_turn(scenario: Scenario) -> Checked<String> {
+/// A scenario where nothing is left to itself: every connection is asked about, and allowed. The
+/// programs must not notice.
+fn decided(scenario: Scenario) -> Checked<String> {
     let userland = Userland::enter()?;
-    let bare = scenario(&userland)?;
     module::load()?;
-    let loaded = scenario(&userland)?;
+    intercept::configure(Mode::Enforce, DEADLINE_MS)?;
+    let decider = Decider::start(|_| Some(Decision::Plain))?;
+    let found = scenario(&userland)?;
+    let seen = decider.stop()?;
     userland.leave()?;
+    for direction in [Direction::Connect, Direction::Accept] {
+        ensure(seen.iter().any(|one| one.direction == direction), || {
+            format!("nobody was asked about a {direction:?}: {seen:?}")
+        })?;
+    }
     module::unload()?;
-    ensure(bare == loaded, || {
-        format!("without the module it is {bare:?}, with it {loaded:?}")
-    })?;
-    Ok(bare)
+    Ok(found)
 }
+
+/// A daemon of this deadline would be slow.
+const DEADLINE_MS: u32 = 30_000;
 
 const V4: &str = "127.0.0.1";
 const V6: &str = "[::1]";
