@@ -72,7 +72,6 @@ pub(crate) struct Program {
 }
 
 /// What else an evaluation has left.
-#[derive(Default)]
 pub(crate) struct Remains {
     /// What the rules printed.
     pub(crate) prints: Vec<String>,
@@ -134,7 +133,7 @@ impl Program {
         input: Option<&serde_json::Value>,
         rule: &str,
     ) -> Result<Option<serde_json::Value>, PolicyError> {
-        on_own_stack(|| self.evaluate_with(self.engine.clone(), input, rule))?
+        on_own_stack(|| self.evaluate_in(&mut self.engine.clone(), input, rule))?
     }
 
     /// As [`Self::evaluate`], with all that can be told of how it came about.
@@ -153,15 +152,6 @@ impl Program {
             };
             Ok((value, remains))
         })?
-    }
-
-    fn evaluate_with(
-        &self,
-        mut engine: Engine,
-        input: Option<&serde_json::Value>,
-        rule: &str,
-    ) -> Result<Option<serde_json::Value>, PolicyError> {
-        self.evaluate_in(&mut engine, input, rule)
     }
 
     fn evaluate_in(

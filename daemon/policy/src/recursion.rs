@@ -39,14 +39,17 @@ type Function<'a> = (&'a str, &'a str);
 
 /// Refuses functions that call themselves, also by way of others.
 pub(crate) fn check(modules: &[Ref<Module>]) -> Result<(), PolicyError> {
-    let mut calls: BTreeMap<Function<'_>, BTreeSet<&str>> = BTreeMap::new();
+    let mut calls: BTreeMap<Function<'_>, BTreeSet<String>> = BTreeMap::new();
     for module in modules {
         let package = module.package.refr.span().text();
         for rule in &module.policy {
             let head = head(rule);
             if head.is_function {
-                let called = calls.entry((package, last(head.name))).or_default();
-                rule_calls(rule, called);
+                let mut called = BTreeSet::new();
+                rule_calls(rule, &mut called);
+                let called = called.into_iter().map(|call| imported(module, call));
+                let of = calls.entry((package, last(head.name))).or_default();
+                of.extend(called);
             }
         }
     }
@@ -82,6 +85,20 @@ pub(crate) fn check(modules: &[Ref<Module>]) -> Result<(), PolicyError> {
         }
     }
     Ok(())
+}
+
+/// What a call means where its first part is the name of an import.
+fn imported(module: &Module, call: &str) -> String {
+    let (first, rest) = call.split_at(call.find(['.', '[']).unwrap_or(call.len()));
+    let import = module.imports.iter().find(|import| {
+        let path = import.refr.span().text();
+        let name = import.r#as.as_ref().map_or(last(path), |name| name.text());
+        name == first
+    });
+    match import {
+        Some(import) => format!("{}{rest}", import.refr.span().text()),
+        None => call.to_owned(),
+    }
 }
 
 /// The last part of `data.lib.f` or `data.lib["f"]`.
