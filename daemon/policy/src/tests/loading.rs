@@ -80,13 +80,13 @@ fn functions_that_call_themselves_are_refused() {
         let error = Policy::load(&rules(rego)).unwrap_err().to_string();
         assert!(error.contains("calls itself"), "{rego}: {error}");
     }
-    let other = "package lib\nf(x) := data.tidelock.f(x)\n";
+    let other = "package lib\nh(x) := data.tidelock.f(x)\n";
     for (import, call) in [
-        ("", "data.lib.f"),
-        ("", "data.lib[\"f\"]"),
-        ("import data.lib\n", "lib.f"),
-        ("import data.lib as other\n", "other.f"),
-        ("import data.lib.f as g\n", "g"),
+        ("", "data.lib.h"),
+        ("", "data.lib[\"h\"]"),
+        ("import data.lib\n", "lib.h"),
+        ("import data.lib as other\n", "other.h"),
+        ("import data.lib.h as g\n", "g"),
     ] {
         let body = DENY.replacen("package tidelock\n", "", 1);
         let own = format!("package tidelock\n{import}{body}f(x) := {call}(x)\n");
