@@ -143,16 +143,15 @@ impl Decision {
         if self.peers.len() > MAX_PEERS {
             return Err(DecisionError::TooManyPeers(self.peers.len()));
         }
-        match self.mode {
-            DecisionMode::Mtls if self.spiffe_id.is_none() => {
+        if self.mode == DecisionMode::Mtls {
+            if self.spiffe_id.is_none() {
                 return Err(DecisionError::NoIdentity);
             }
-            DecisionMode::Mtls if self.peers.is_empty() => return Err(DecisionError::NoPeers),
-            DecisionMode::Mtls => {}
-            DecisionMode::Deny | DecisionMode::Plain if !self.peers.is_empty() => {
-                return Err(DecisionError::UncheckedPeers);
+            if self.peers.is_empty() {
+                return Err(DecisionError::NoPeers);
             }
-            DecisionMode::Deny | DecisionMode::Plain => {}
+        } else if !self.peers.is_empty() {
+            return Err(DecisionError::UncheckedPeers);
         }
         if self.ttl_seconds > MAX_TTL_SECONDS {
             return Err(DecisionError::Ttl(self.ttl_seconds));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The interpreter, and what keeps it in bounds.
 
-use std::{num::NonZeroU32, sync::Arc, thread, time::Duration};
+use std::{num::NonZeroU32, path::Path, sync::Arc, thread, time::Duration};
 
 use regorus::{
     Engine, LimitError, Value,
@@ -223,7 +223,7 @@ fn parse(bundle: &Bundle, limits: Limits) -> Result<Engine, PolicyError> {
             .add_extension(name.into(), arguments, Box::new(refuse))
             .map_err(compile)?;
     }
-    for (name, bytes) in bundle.files().filter(|(name, _)| name.ends_with(".rego")) {
+    for (name, bytes) in bundle.files().filter(|(name, _)| is_rego(name)) {
         let bad = |reason: String| PolicyError::Rego {
             file: name.into(),
             reason,
@@ -234,6 +234,13 @@ fn parse(bundle: &Bundle, limits: Limits) -> Result<Engine, PolicyError> {
             .map_err(|error| bad(format!("{error:#}")))?;
     }
     Ok(engine)
+}
+
+/// As OPA tells them: by the ending, in small letters.
+fn is_rego(name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|ending| ending == "rego")
 }
 
 fn rules(modules: &[Ref<Module>]) -> Vec<RuleName> {

@@ -76,9 +76,10 @@ impl Manifest {
                 return Err(bad(format!("roots: {:?} lies in another", roots[index])));
             }
         }
-        let revision = match raw.revision.is_empty() {
-            true => format!("sha256:{}", &hex::encode(bundle.digest())[..12]),
-            false => raw.revision,
+        let revision = if raw.revision.is_empty() {
+            format!("sha256:{}", &hex::encode(bundle.digest())[..12])
+        } else {
+            raw.revision
         };
         Ok(Self {
             revision,

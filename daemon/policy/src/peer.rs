@@ -47,16 +47,17 @@ impl FromStr for PeerPattern {
         if let Some(domain) = text.strip_suffix(ALL) {
             let id = SpiffeId::parse(domain)?;
             // A star is a whole trust domain or nothing: patterns of paths are not offered.
-            return match id.has_path() {
-                false => Ok(Self::TrustDomain(id.trust_domain().clone())),
-                true => Err(SpiffeIdError::Path.into()),
+            return if id.has_path() {
+                Err(SpiffeIdError::Path.into())
+            } else {
+                Ok(Self::TrustDomain(id.trust_domain().clone()))
             };
         }
         let id = SpiffeId::parse(text)?;
-        match id.has_path() {
-            true => Ok(Self::Id(id)),
-            false => Err(PeerPatternError::NoPath),
+        if !id.has_path() {
+            return Err(PeerPatternError::NoPath);
         }
+        Ok(Self::Id(id))
     }
 }
 

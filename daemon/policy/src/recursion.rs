@@ -117,10 +117,10 @@ fn rule_calls<'a>(rule: &'a Rule, into: &mut BTreeSet<&'a str>) {
                 }
                 RuleHead::Set { refr, key, .. } => {
                     expr(refr, into);
-                    key.iter().for_each(|key| expr(key, into));
+                    all(key, into);
                 }
                 RuleHead::Func { args, assign, .. } => {
-                    args.iter().for_each(|arg| expr(arg, into));
+                    all(args, into);
                     assigned(assign.as_ref(), into);
                 }
             }
@@ -149,7 +149,7 @@ fn query<'a>(query: &'a Query, into: &mut BTreeSet<&'a str>) {
                 collection,
                 ..
             } => {
-                key.iter().for_each(|key| expr(key, into));
+                all(key, into);
                 expr(value, into);
                 expr(collection, into);
             }
@@ -173,11 +173,17 @@ fn query<'a>(query: &'a Query, into: &mut BTreeSet<&'a str>) {
     }
 }
 
+fn all<'a>(of: impl IntoIterator<Item = &'a Ref<Expr>>, into: &mut BTreeSet<&'a str>) {
+    for one in of {
+        expr(one, into);
+    }
+}
+
 fn expr<'a>(of: &'a Expr, into: &mut BTreeSet<&'a str>) {
     match of {
         Expr::Call { fcn, params, .. } => {
             into.insert(fcn.span().text());
-            params.iter().for_each(|param| expr(param, into));
+            all(params, into);
         }
         Expr::String { .. }
         | Expr::RawString { .. }
@@ -186,7 +192,7 @@ fn expr<'a>(of: &'a Expr, into: &mut BTreeSet<&'a str>) {
         | Expr::Null { .. }
         | Expr::Var { .. } => {}
         Expr::Array { items, .. } | Expr::Set { items, .. } => {
-            items.iter().for_each(|item| expr(item, into));
+            all(items, into);
         }
         Expr::Object { fields, .. } => {
             for (_, key, value) in fields {
@@ -228,7 +234,7 @@ fn expr<'a>(of: &'a Expr, into: &mut BTreeSet<&'a str>) {
             collection,
             ..
         } => {
-            key.iter().for_each(|key| expr(key, into));
+            all(key, into);
             expr(value, into);
             expr(collection, into);
         }

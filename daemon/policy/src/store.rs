@@ -194,9 +194,10 @@ impl Store {
         let state: State = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
         // The digests become names of files.
         let digest = |text: &str| text.len() == 64 && hex::decode(text).is_ok();
-        match state.activations.iter().all(|one| digest(&one.digest)) {
-            true => Ok(state),
-            false => Err(bad("a digest is none".into()).into()),
+        if state.activations.iter().all(|one| digest(&one.digest)) {
+            Ok(state)
+        } else {
+            Err(bad("a digest is none".into()).into())
         }
     }
 

@@ -74,7 +74,7 @@ impl fmt::Display for TestReport {
         for case in &self.cases {
             let Location { file, line } = &case.location;
             match &case.outcome {
-                TestOutcome::Pass => continue,
+                TestOutcome::Pass => {}
                 TestOutcome::Fail => writeln!(f, "{file}:{line}: {}: FAIL", case.name)?,
                 TestOutcome::Error(reason) => {
                     writeln!(f, "{file}:{line}: {}: ERROR: {reason}", case.name)?;

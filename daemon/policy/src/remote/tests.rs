@@ -43,7 +43,7 @@ async fn bench(change: impl FnOnce(&mut RemoteConfig)) -> Bench {
 fn config(server: &Server) -> RemoteConfig {
     RemoteConfig {
         url: format!("https://localhost:{}/bundle.tar.gz", server.port),
-        interval: Duration::from_secs(60),
+        interval: Duration::from_mins(1),
         timeout: Duration::from_secs(30),
         authorities: Some(server.authority.clone().into_bytes()),
         verifier: None,
@@ -235,7 +235,7 @@ async fn only_https_with_real_authorities_is_configured() {
 
 #[test]
 fn pauses_are_spread_around_the_interval() {
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     assert_eq!(pause(minute, 0.0), Duration::from_secs(48));
     assert_eq!(pause(minute, 0.5), minute);
     assert_eq!(pause(minute, 1.0), Duration::from_secs(72));
