@@ -5,8 +5,6 @@
  * The verdict is for the task that accepts. A connection whose verdict is not in is held here,
  * without a socket of user space, as if the peer had been slow; the listener becomes readable when
  * it is decided. A refused one is reset and never shown.
- *
- * As in connect.c, no call of the kernel's own blocks below a function of ours.
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -21,12 +19,13 @@
 #include "compat.h"
 #include "conn.h"
 #include "decide.h"
-#include "hook.h"
 #include "ops.h"
+#include "policy.h"
 #include "trace.h"
 
 struct tdl_held {
 	struct list_head node;		/* under the listener's lock */
+	struct tdl_conn *listener;	/* the watch's reference, while it is armed */
 	struct sock *sk;		/* ours alone: it has no socket */
 	struct tdl_case c;
 	struct tdl_watch watch;
@@ -64,26 +63,25 @@ static void tdl_accept_attach(struct socket *child, struct sock *sk)
 	release_sock(sk);
 }
 
-/* The connection is shown: its socket becomes one of ours, with nothing left to gate. */
+/* The connection is shown: its socket is one of ours, with nothing left to gate. */
 static void tdl_accept_show(struct socket *child, const struct tdl_case *c)
 {
 	struct tdl_conn *conn = tdl_conn_add(child, GFP_KERNEL);
 
-	/* Without an entry it is the kernel's: it is decided, and can open no other connection. */
-	if (!conn) {
-		tdl_ops_restore(child);
+	/* Without an entry it is decided nevertheless, and can open no other connection. */
+	if (!conn)
 		return;
-	}
 	spin_lock_bh(&conn->lock);
 	conn->c = *c;
 	conn->state = TDL_DECIDED;
 	spin_unlock_bh(&conn->lock);
-	tdl_ops_settle(child);
+	tdl_ops_settle(conn);
 }
 
 static void tdl_held_free(struct tdl_held *held)
 {
-	tdl_ask_unwatch(&held->watch);
+	if (tdl_ask_unwatch(&held->watch))
+		tdl_conn_put(held->listener);
 	if (held->c.ask)
 		tdl_ask_put(held->c.ask);
 	kfree(held);
@@ -102,14 +100,30 @@ static bool tdl_held_is_decided(const struct tdl_held *held)
 	return !held->c.ask || tdl_ask_is_decided(held->c.ask);
 }
 
+static void tdl_held_fire(struct tdl_watch *watch)
+{
+	struct tdl_held *held = container_of(watch, struct tdl_held, watch);
+
+	tdl_conn_fired(held->listener, &held->listener->held_work);
+}
+
 /* Keeps a connection until its question, which held->c has, is decided. */
 static void tdl_accept_hold(struct tdl_conn *conn, struct tdl_held *held)
 {
+	bool closed;
+
 	spin_lock_bh(&conn->lock);
-	list_add_tail(&held->node, &conn->held);
-	conn->held_count++;
+	closed = conn->state != TDL_LISTENING;
+	if (!closed) {
+		list_add_tail(&held->node, &conn->held);
+		conn->held_count++;
+		refcount_inc(&conn->refs);
+		/* Here, for who finds it in the list may free it. */
+		tdl_ask_watch(held->c.ask, &held->watch);
+	}
 	spin_unlock_bh(&conn->lock);
-	tdl_ask_watch(held->c.ask, &held->watch);
+	if (closed)
+		tdl_held_kill(held);
 }
 
 /* The first connection whose verdict is in, now the caller's; NULL when there is none. */
@@ -130,7 +144,7 @@ static struct tdl_held *tdl_accept_unhold(struct tdl_conn *conn)
 	return found;
 }
 
-bool tdl_accept_is_ready(struct tdl_conn *conn)
+static bool tdl_accept_is_ready(struct tdl_conn *conn)
 {
 	struct tdl_held *held;
 	bool ready = false;
@@ -153,9 +167,25 @@ static bool tdl_accept_is_full(const struct tdl_conn *conn)
 	return READ_ONCE(conn->held_count) > READ_ONCE(conn->sk->sk_max_ack_backlog);
 }
 
+static bool tdl_accept_has_more(const struct tdl_conn *conn)
+{
+	return !tdl_accept_is_full(conn) &&
+	       !reqsk_queue_empty(&inet_csk(conn->sk)->icsk_accept_queue);
+}
+
+__poll_t tdl_accept_poll(struct tdl_conn *conn, __poll_t mask)
+{
+	if (tdl_conn_state(conn) != TDL_LISTENING)
+		return mask;
+	if (tdl_accept_is_ready(conn))
+		return mask | EPOLLIN | EPOLLRDNORM;
+	/* What is in the kernel's queue cannot be taken now. */
+	return tdl_accept_is_full(conn) ? mask & ~(EPOLLIN | EPOLLRDNORM) : mask;
+}
+
 /*
  * The verdict that was asked for is the caller's when the caller is whom it was asked for, or one
- * like it. Otherwise it is asked anew. Whether there is one.
+ * like it, and the policy is still the same. Otherwise it is asked anew. Whether there is one.
  */
 static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 {
@@ -167,7 +197,11 @@ static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 	bool same;
 
 	same = !tdl_ident(conn->sk, TDL_ACCEPT, &now.local, &now.remote, &now.key, &now.process) &&
-	       !memcmp(&now.key, &held->c.key, sizeof(now.key));
+	       !memcmp(&now.key, &held->c.key, sizeof(now.key)) &&
+	       held->c.ask->verdict.generation == tdl_policy_generation();
+	/* It has fired, or is about to. */
+	if (tdl_ask_unwatch(&held->watch))
+		tdl_conn_put(conn);
 	if (same) {
 		tdl_decide_answer(&held->c);
 		return true;
@@ -183,6 +217,9 @@ static int tdl_accept_from_held(struct tdl_conn *conn, struct socket *child)
 	struct tdl_held *held;
 
 	while ((held = tdl_accept_unhold(conn))) {
+		/* Its place may be what those behind it wait for. */
+		if (tdl_accept_has_more(conn))
+			conn->sk->sk_data_ready(conn->sk);
 		if (!tdl_held_decide(conn, held)) {
 			tdl_accept_hold(conn, held);
 			continue;
@@ -227,20 +264,17 @@ static int tdl_accept_fresh(struct tdl_conn *conn, struct socket *child)
 	}
 	held->sk = sk;
 	held->c = c;
+	held->listener = conn;
 	INIT_LIST_HEAD(&held->watch.node);
-	held->watch.wq = tdl_sockets_wq;
-	held->watch.work = &conn->held_work;
+	held->watch.fire = tdl_held_fire;
 	tdl_accept_hold(conn, held);
 	return 0;
 }
 
 static bool tdl_accept_may_go_on(struct tdl_conn *conn)
 {
-	struct sock *sk = conn->sk;
-
-	return (!tdl_accept_is_full(conn) &&
-		!reqsk_queue_empty(&inet_csk(sk)->icsk_accept_queue)) ||
-	       tdl_accept_is_ready(conn) || READ_ONCE(sk->sk_state) != TCP_LISTEN || tdl_leaving();
+	return tdl_accept_has_more(conn) || tdl_accept_is_ready(conn) ||
+	       READ_ONCE(conn->sk->sk_state) != TCP_LISTEN;
 }
 
 /* As inet_csk_wait_for_connect(): one connection wakes one of those who wait. */
@@ -275,10 +309,9 @@ static int tdl_accept_conn(struct tdl_conn *conn, const struct proto_ops *inner,
 		}
 		if (ret != -EAGAIN || !timeout)
 			return ret;
-		if (tdl_leaving())
-			return tdl_restart();
 		timeout = tdl_accept_wait(conn, timeout);
-		if (signal_pending(current))
+		/* A wake-up may have been for us alone: it must not be lost with the signal. */
+		if (signal_pending(current) && !tdl_accept_may_go_on(conn))
 			return sock_intr_errno(timeout);
 	}
 }
@@ -286,20 +319,18 @@ static int tdl_accept_conn(struct tdl_conn *conn, const struct proto_ops *inner,
 int tdl_accept(struct socket *sock, struct socket *child, int flags, bool kern)
 {
 	const struct proto_ops *inner = tdl_inner(sock);
-	int cookie = tdl_enter();
-	struct tdl_conn *conn = tdl_conn_get(sock->sk);
+	struct tdl_conn *conn = kern ? NULL : tdl_conn_get(sock->sk);
 	int ret;
 
-	/* A service in the kernel accepts for itself; without an entry it is not ours any more. */
-	if (!conn || kern) {
-		ret = tdl_inner_accept(inner, sock, child, flags, kern);
-		tdl_ops_restore(child);
-	} else {
-		ret = tdl_accept_conn(conn, inner, child, flags);
-	}
-	if (conn)
-		tdl_conn_put(conn);
-	tdl_leave(cookie);
+	/*
+	 * A service in the kernel accepts for itself (its socket gets our operations afterwards,
+	 * which find no entry). Without an entry of the listener nobody is asked: its SYN-ACKs
+	 * are dropped where something is in force.
+	 */
+	if (!conn)
+		return tdl_inner_accept(inner, sock, child, flags, kern);
+	ret = tdl_accept_conn(conn, inner, child, flags);
+	tdl_conn_put(conn);
 	return ret;
 }
 
@@ -308,7 +339,10 @@ static void tdl_accept_work(struct work_struct *work)
 {
 	struct tdl_conn *conn = container_of(work, struct tdl_conn, held_work);
 
-	conn->sk->sk_data_ready(conn->sk);
+	if (tdl_conn_state(conn) == TDL_LISTENING)
+		conn->sk->sk_data_ready(conn->sk);
+	/* The watch's. */
+	tdl_conn_put(conn);
 }
 
 void tdl_accept_prepare(struct tdl_conn *conn)
@@ -334,5 +368,6 @@ void tdl_accept_cancel(struct tdl_conn *conn)
 			break;
 		tdl_held_kill(held);
 	}
-	cancel_work_sync(&conn->held_work);
+	if (cancel_work_sync(&conn->held_work))
+		tdl_conn_put(conn);
 }

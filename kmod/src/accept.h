@@ -6,6 +6,7 @@
 #define TIDELOCK_ACCEPT_H
 
 #include <linux/net.h>
+#include <linux/types.h>
 
 struct tdl_conn;
 
@@ -13,6 +14,7 @@ int tdl_accept(struct socket *sock, struct socket *child, int flags, bool kern);
 
 void tdl_accept_prepare(struct tdl_conn *conn);
 void tdl_accept_cancel(struct tdl_conn *conn);
-bool tdl_accept_is_ready(struct tdl_conn *conn);
+/* What poll says of a listener, by what the kernel says. */
+__poll_t tdl_accept_poll(struct tdl_conn *conn, __poll_t mask);
 
 #endif /* TIDELOCK_ACCEPT_H */

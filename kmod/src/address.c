@@ -31,6 +31,25 @@ void tdl_address_v4(struct tdl_address *to, __be32 ip, __be16 port)
 	memcpy(to->bytes, &ip, 4);
 }
 
+/* The unspecified address stands for this host: the bound address, or the loopback. */
+static void tdl_address_any(struct tdl_address *to, const struct sock *sk)
+{
+	static const u8 any[16];
+	struct tdl_address bound;
+
+	if (memcmp(to->bytes, any, to->family == 4 ? 4 : 16))
+		return;
+	tdl_address_local(&bound, sk);
+	if (bound.family == to->family && memcmp(bound.bytes, any, 16)) {
+		memcpy(to->bytes, bound.bytes, 16);
+	} else if (to->family == 4) {
+		to->bytes[0] = 127;
+		to->bytes[3] = 1;
+	} else {
+		to->bytes[15] = 1;
+	}
+}
+
 /* Whether it is an address that a socket of this family can connect to. */
 bool tdl_address_given(struct tdl_address *to, const struct sock *sk,
 		       const struct sockaddr_storage *address, int len)
@@ -46,6 +65,7 @@ bool tdl_address_given(struct tdl_address *to, const struct sock *sk,
 		tdl_address_v6(to, &v6->sin6_addr, v6->sin6_port);
 	else
 		return false;
+	tdl_address_any(to, sk);
 	return true;
 }
 

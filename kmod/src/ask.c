@@ -6,8 +6,8 @@
  * with a verdict: of the daemon, or, when that does not come in time, our own refusal. It
  * outlives the daemon: the next one to open the device is asked again.
  *
- * One spinlock holds all of it, taken in process context only, and nothing is done under it but
- * that. Who has a reference may read what never changes, and, once done is completed, the
+ * One spinlock holds all of it, the innermost of all. It is taken in process context only, but
+ * below others that softirq takes as well, hence with softirq off. Nothing is done under it but that. Who has a reference may read what never changes, and, once done is completed, the
  * verdict.
  *
  * References: one for who opened it, one for the table, one for the deadline.
@@ -79,9 +79,9 @@ static bool tdl_ask_settle(struct tdl_ask *ask, const struct tdl_verdict *verdic
 {
 	struct tdl_watch *watch, *next;
 
-	spin_lock(&tdl_asks_lock);
+	spin_lock_bh(&tdl_asks_lock);
 	if (ask->decided) {
-		spin_unlock(&tdl_asks_lock);
+		spin_unlock_bh(&tdl_asks_lock);
 		return false;
 	}
 	ask->verdict = *verdict;
@@ -94,9 +94,9 @@ static bool tdl_ask_settle(struct tdl_ask *ask, const struct tdl_verdict *verdic
 	complete_all(&ask->done);
 	list_for_each_entry_safe(watch, next, &ask->watches, node) {
 		list_del_init(&watch->node);
-		queue_work(watch->wq, watch->work);
+		watch->fire(watch);
 	}
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
 
 	if (cancel_delayed_work(&ask->deadline))
 		tdl_ask_put(ask);
@@ -158,18 +158,18 @@ struct tdl_ask *tdl_ask_open(const struct tdl_key *key, const struct tdl_process
 	struct tdl_ask *ask, *other;
 	int ret = 0;
 
-	spin_lock(&tdl_asks_lock);
+	spin_lock_bh(&tdl_asks_lock);
 	ask = tdl_ask_find(key, process);
 	if (!ask && (tdl_asks_over || tdl_asks_waiting >= TDL_ASKS_MAX))
 		ret = -ENOBUFS;
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
 	if (ask || ret)
 		return ask ? ask : ERR_PTR(ret);
 
 	ask = tdl_ask_alloc(key, process, local, remote);
 	if (!ask)
 		return ERR_PTR(-ENOMEM);
-	spin_lock(&tdl_asks_lock);
+	spin_lock_bh(&tdl_asks_lock);
 	other = tdl_ask_find(key, process);
 	if (!other && (tdl_asks_over || tdl_asks_waiting >= TDL_ASKS_MAX))
 		ret = -ENOBUFS;
@@ -179,7 +179,7 @@ struct tdl_ask *tdl_ask_open(const struct tdl_key *key, const struct tdl_process
 		queue_delayed_work(tdl_asks_wq, &ask->deadline,
 				   msecs_to_jiffies(tdl_policy_deadline_ms()));
 	}
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
 	if (other || ret) {
 		tdl_ask_free_unpublished(ask);
 		return other ? other : ERR_PTR(ret);
@@ -195,23 +195,27 @@ bool tdl_ask_is_decided(const struct tdl_ask *ask)
 	return completion_done((struct completion *)&ask->done);
 }
 
-/* Has the work queued when the question is decided, or at once when it is. */
+/* Fires when the question is decided, or at once when it is. */
 void tdl_ask_watch(struct tdl_ask *ask, struct tdl_watch *watch)
 {
-	spin_lock(&tdl_asks_lock);
+	spin_lock_bh(&tdl_asks_lock);
 	if (ask->decided)
-		queue_work(watch->wq, watch->work);
+		watch->fire(watch);
 	else
 		list_add_tail(&watch->node, &ask->watches);
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
 }
 
-/* The work is not queued after this, but may have been. */
-void tdl_ask_unwatch(struct tdl_watch *watch)
+/* It does not fire after this. Whether it has been kept from that. */
+bool tdl_ask_unwatch(struct tdl_watch *watch)
 {
-	spin_lock(&tdl_asks_lock);
+	bool armed;
+
+	spin_lock_bh(&tdl_asks_lock);
+	armed = !list_empty(&watch->node);
 	list_del_init(&watch->node);
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
+	return armed;
 }
 
 u32 tdl_asks_count(void)
@@ -225,12 +229,12 @@ void tdl_asks_send_again(void)
 	struct tdl_ask *ask;
 	int bucket;
 
-	spin_lock(&tdl_asks_lock);
+	spin_lock_bh(&tdl_asks_lock);
 	hash_for_each(tdl_asks_by_id, bucket, ask, by_id) {
 		if (list_empty(&ask->unsent))
 			list_add_tail(&ask->unsent, &tdl_asks_unsent);
 	}
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
 }
 
 /* The next one to be sent, with a reference; NULL when all are. */
@@ -238,13 +242,13 @@ struct tdl_ask *tdl_asks_next(void)
 {
 	struct tdl_ask *ask;
 
-	spin_lock(&tdl_asks_lock);
+	spin_lock_bh(&tdl_asks_lock);
 	ask = list_first_entry_or_null(&tdl_asks_unsent, struct tdl_ask, unsent);
 	if (ask) {
 		list_del_init(&ask->unsent);
 		refcount_inc(&ask->refs);
 	}
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
 	return ask;
 }
 
@@ -252,15 +256,15 @@ static struct tdl_ask *tdl_ask_by_id(u64 id)
 {
 	struct tdl_ask *ask;
 
-	spin_lock(&tdl_asks_lock);
+	spin_lock_bh(&tdl_asks_lock);
 	hash_for_each_possible(tdl_asks_by_id, ask, by_id, id) {
 		if (ask->id == id) {
 			refcount_inc(&ask->refs);
-			spin_unlock(&tdl_asks_lock);
+			spin_unlock_bh(&tdl_asks_lock);
 			return ask;
 		}
 	}
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
 	return NULL;
 }
 
@@ -268,10 +272,10 @@ static struct tdl_ask *tdl_ask_by_id(u64 id)
 static void tdl_ask_again(struct tdl_ask *ask)
 {
 	tdl_count(stale);
-	spin_lock(&tdl_asks_lock);
+	spin_lock_bh(&tdl_asks_lock);
 	if (!ask->decided && list_empty(&ask->unsent))
 		list_add_tail(&ask->unsent, &tdl_asks_unsent);
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
 	tdl_session_feed();
 }
 
@@ -305,13 +309,13 @@ static struct tdl_ask *tdl_ask_any(void)
 	struct tdl_ask *ask;
 	int bucket;
 
-	spin_lock(&tdl_asks_lock);
+	spin_lock_bh(&tdl_asks_lock);
 	hash_for_each(tdl_asks_by_id, bucket, ask, by_id) {
 		refcount_inc(&ask->refs);
-		spin_unlock(&tdl_asks_lock);
+		spin_unlock_bh(&tdl_asks_lock);
 		return ask;
 	}
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
 	return NULL;
 }
 
@@ -324,9 +328,9 @@ void tdl_asks_refuse_all(void)
 	};
 	struct tdl_ask *ask;
 
-	spin_lock(&tdl_asks_lock);
+	spin_lock_bh(&tdl_asks_lock);
 	tdl_asks_over = true;
-	spin_unlock(&tdl_asks_lock);
+	spin_unlock_bh(&tdl_asks_lock);
 	while ((ask = tdl_ask_any())) {
 		tdl_ask_settle(ask, &verdict);
 		tdl_ask_put(ask);

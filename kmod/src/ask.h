@@ -13,11 +13,10 @@
 #include "ident.h"
 #include "verdict.h"
 
-/* Work to be queued when the question is decided. */
+/* What is to happen when the question is decided: fire() is called once, with locks held. */
 struct tdl_watch {
 	struct list_head node;
-	struct workqueue_struct *wq;
-	struct work_struct *work;
+	void (*fire)(struct tdl_watch *watch);
 };
 
 struct tdl_ask {
@@ -51,7 +50,7 @@ struct tdl_ask *tdl_ask_open(const struct tdl_key *key, const struct tdl_process
 void tdl_ask_put(struct tdl_ask *ask);
 bool tdl_ask_is_decided(const struct tdl_ask *ask);
 void tdl_ask_watch(struct tdl_ask *ask, struct tdl_watch *watch);
-void tdl_ask_unwatch(struct tdl_watch *watch);
+bool tdl_ask_unwatch(struct tdl_watch *watch);
 u32 tdl_asks_count(void);
 
 /* For the session. */

@@ -3,9 +3,12 @@
  * What we know of each TCP socket of user space.
  *
  * A socket is in the table from when its operations become ours until it is released or its
- * operations are the kernel's again. Looked up with RCU, also in softirq. A reference keeps the
- * entry, not the socket: only who runs in an operation of the socket, or in work that its release
- * waits for, may touch the socket itself.
+ * operations are another's. Looked up with RCU, also in softirq. An entry keeps the sock, but not
+ * the socket: only who runs in an operation of the socket, or in work that its release waits for,
+ * may touch that.
+ *
+ * The kernel can give up a socket after its init function without releasing it (a program of the
+ * cgroup refuses it): such entries are swept.
  */
 #include <linux/ktime.h>
 #include <linux/slab.h>
@@ -14,6 +17,7 @@
 #include "accept.h"
 #include "conn.h"
 #include "connect.h"
+#include "hook.h"
 
 static const struct rhashtable_params tdl_conns_params = {
 	.head_offset = offsetof(struct tdl_conn, node),
@@ -21,6 +25,8 @@ static const struct rhashtable_params tdl_conns_params = {
 	.key_len = sizeof(struct sock *),
 	.automatic_shrinking = true,
 };
+
+#define TDL_SWEEP (30 * HZ)
 
 static struct rhashtable tdl_conns;
 static atomic64_t tdl_conns_last_id;
@@ -42,17 +48,12 @@ struct tdl_conn *tdl_conn_add(struct socket *sock, gfp_t gfp)
 	INIT_LIST_HEAD(&conn->watch.node);
 	tdl_connect_prepare(conn);
 	tdl_accept_prepare(conn);
-	if (!tdl_conn_restore(conn)) {
+	if (rhashtable_lookup_insert_fast(&tdl_conns, &conn->node, tdl_conns_params)) {
 		kfree(conn);
 		return NULL;
 	}
+	sock_hold(conn->sk);
 	return conn;
-}
-
-/* Into the table, with the caller's reference. Whether it is. */
-bool tdl_conn_restore(struct tdl_conn *conn)
-{
-	return !rhashtable_lookup_insert_fast(&tdl_conns, &conn->node, tdl_conns_params);
 }
 
 /* With a reference; NULL when it is not in the table. */
@@ -72,7 +73,16 @@ void tdl_conn_put(struct tdl_conn *conn)
 {
 	if (!refcount_dec_and_test(&conn->refs))
 		return;
+	sock_put(conn->sk);
 	kfree_rcu(conn, rcu);
+}
+
+/* A watch has fired, whose reference goes to the work. With locks held. */
+void tdl_conn_fired(struct tdl_conn *conn, struct work_struct *work)
+{
+	/* It is queued already, with a reference of its own: this is not the last. */
+	if (!queue_work(tdl_sockets_wq, work))
+		tdl_conn_put(conn);
 }
 
 /* Out of the table: the caller has the table's reference then. NULL when somebody was first. */
@@ -103,20 +113,21 @@ enum tdl_state tdl_conn_state(struct tdl_conn *conn)
 }
 
 /* With conn->lock held: the SYN that was decided, and then what repeats it. */
-static bool tdl_conn_opens(struct tdl_conn *conn, const struct tdl_address *remote)
+static bool tdl_conn_opens(struct tdl_conn *conn, const struct tdl_address *remote, u32 seq)
 {
-	if (conn->state != TDL_DECIDED)
+	if (conn->state != TDL_DECIDED && conn->state != TDL_OPENING)
 		return false;
 	/* Programs of the cgroup (BPF) may have sent it elsewhere than it was asked for. */
-	if (conn->opening) {
-		conn->opening = false;
+	if (conn->opener && conn->opener == current) {
+		conn->opener = NULL;
 		conn->opened = *remote;
+		conn->opened_seq = seq;
 	}
-	return !memcmp(&conn->opened, remote, sizeof(*remote));
+	return conn->opened_seq == seq && !memcmp(&conn->opened, remote, sizeof(*remote));
 }
 
 /* Whether this socket may open a connection to remote. In any context. */
-bool tdl_conn_covers(const struct sock *sk, const struct tdl_address *remote)
+bool tdl_conn_covers(const struct sock *sk, const struct tdl_address *remote, u32 seq)
 {
 	struct tdl_conn *conn;
 	bool covers = false;
@@ -125,7 +136,7 @@ bool tdl_conn_covers(const struct sock *sk, const struct tdl_address *remote)
 	conn = rhashtable_lookup(&tdl_conns, &sk, tdl_conns_params);
 	if (conn) {
 		spin_lock_bh(&conn->lock);
-		covers = tdl_conn_opens(conn, remote);
+		covers = tdl_conn_opens(conn, remote, seq);
 		spin_unlock_bh(&conn->lock);
 	}
 	rcu_read_unlock();
@@ -163,32 +174,56 @@ void tdl_conns_visit(bool (*visit)(struct tdl_conn *conn, void *data), void *dat
 	rhashtable_walk_exit(&iter);
 }
 
-static bool tdl_conn_take(struct tdl_conn *conn, void *data)
+/* An entry whose socket was given up: with a reference, to be taken out. */
+static bool tdl_conn_orphan(struct tdl_conn *conn, void *data)
 {
-	struct tdl_conn **taken = data;
+	struct tdl_conn **found = data;
 
-	if (!refcount_inc_not_zero(&conn->refs))
+	if (READ_ONCE(conn->sk->sk_socket) || !refcount_inc_not_zero(&conn->refs))
 		return true;
-	*taken = conn;
+	*found = conn;
 	return false;
 }
 
-/* Any one, with a reference; NULL when there is none. */
-struct tdl_conn *tdl_conn_any(void)
+static void tdl_conns_sweep_all(void)
 {
-	struct tdl_conn *conn = NULL;
+	struct tdl_conn *conn, *removed;
 
-	tdl_conns_visit(tdl_conn_take, &conn);
-	return conn;
+	for (;;) {
+		conn = NULL;
+		tdl_conns_visit(tdl_conn_orphan, &conn);
+		if (!conn)
+			return;
+		/* NULL: it is being released after all. Its entry is out of the table in any case. */
+		removed = tdl_conn_remove(conn->sk);
+		if (removed)
+			tdl_conn_put(removed);
+		tdl_conn_put(conn);
+		cond_resched();
+	}
 }
+
+static void tdl_conns_sweep(struct work_struct *work)
+{
+	tdl_conns_sweep_all();
+	queue_delayed_work(tdl_sockets_wq, to_delayed_work(work), TDL_SWEEP);
+}
+
+static DECLARE_DELAYED_WORK(tdl_conns_sweeper, tdl_conns_sweep);
 
 int tdl_conns_init(void)
 {
-	return rhashtable_init(&tdl_conns, &tdl_conns_params);
+	int ret = rhashtable_init(&tdl_conns, &tdl_conns_params);
+
+	if (!ret)
+		queue_delayed_work(tdl_sockets_wq, &tdl_conns_sweeper, TDL_SWEEP);
+	return ret;
 }
 
-/* The table is empty. */
+/* No socket has our operations any more. */
 void tdl_conns_exit(void)
 {
+	cancel_delayed_work_sync(&tdl_conns_sweeper);
+	tdl_conns_sweep_all();
 	rhashtable_destroy(&tdl_conns);
 }

@@ -18,6 +18,7 @@
 enum tdl_state {
 	TDL_IDLE,	/* nothing is decided: nothing may leave */
 	TDL_WAITING,	/* a connect waits for its verdict */
+	TDL_OPENING,	/* it has it, and a worker is about to send the SYN */
 	TDL_DECIDED,	/* it may connect to c.remote, or has been accepted */
 	TDL_REFUSED,	/* a connect was refused, and the application is yet to be told */
 	TDL_LISTENING,
@@ -26,8 +27,8 @@ enum tdl_state {
 
 struct tdl_conn {
 	struct rhash_head node;
-	struct sock *sk;	/* the key; lives at least until it is taken out of the table */
-	struct socket *sock;	/* the same */
+	struct sock *sk;	/* the key, with a reference */
+	struct socket *sock;	/* only in its operations, and in works that its release waits for */
 	struct rcu_head rcu;
 	refcount_t refs;
 	u64 id;
@@ -41,10 +42,12 @@ struct tdl_conn {
 	enum tdl_state state;
 	struct tdl_case c;	/* of the connect under way or done, or of the accept */
 
-	bool opening;		/* the next SYN is the one that was decided */
-	struct tdl_address opened;	/* where that one went: later ones must go there too */
+	bool upper;		/* kTLS is being set: the operations are the kernel's meanwhile */
+	struct task_struct *opener;	/* who may send the SYN that was decided; compared only */
+	struct tdl_address opened;	/* where that one went, and its number: it alone is repeated */
+	u32 opened_seq;
 
-	/* For a connect that does not block: queued when the question in c is decided. */
+	/* For a connect that does not block: armed while the question in c waits, with a reference. */
 	struct tdl_watch watch;
 	struct work_struct work;
 	struct sockaddr_storage address;
@@ -60,14 +63,13 @@ int tdl_conns_init(void);
 void tdl_conns_exit(void);
 
 struct tdl_conn *tdl_conn_add(struct socket *sock, gfp_t gfp);
-bool tdl_conn_restore(struct tdl_conn *conn);
 struct tdl_conn *tdl_conn_get(const struct sock *sk);
 void tdl_conn_put(struct tdl_conn *conn);
 struct tdl_conn *tdl_conn_remove(const struct sock *sk);
-struct tdl_conn *tdl_conn_any(void);
 void tdl_conn_set(struct tdl_conn *conn, enum tdl_state state);
 enum tdl_state tdl_conn_state(struct tdl_conn *conn);
-bool tdl_conn_covers(const struct sock *sk, const struct tdl_address *remote);
+void tdl_conn_fired(struct tdl_conn *conn, struct work_struct *work);
+bool tdl_conn_covers(const struct sock *sk, const struct tdl_address *remote, u32 seq);
 bool tdl_conn_listens(const struct sock *sk);
 
 /* Calls visit for each, in no order, under RCU; until it says false. */

@@ -5,9 +5,6 @@
  * Who may wait, waits for the verdict and then for the peer. Who may not is told EINPROGRESS and
  * the verdict's work does the rest; meanwhile the socket looks as while a SYN is under way.
  * A refusal is ECONNREFUSED, as from the network.
- *
- * No call of the kernel's own blocks below a function of ours: it is made without waiting, and
- * the wait is here, where unloading can end it.
  */
 #include <linux/sched/signal.h>
 #include <linux/string.h>
@@ -15,6 +12,7 @@
 #include <net/sock.h>
 #include <net/tcp_states.h>
 
+#include "accept.h"
 #include "address.h"
 #include "conn.h"
 #include "connect.h"
@@ -33,68 +31,68 @@ static void tdl_connect_wake(struct sock *sk)
 	rcu_read_unlock();
 }
 
-/* The verdict is in: from now on the socket may open what it says, and nothing else. */
-static void tdl_connect_decided(struct tdl_conn *conn, const struct tdl_case *c)
+/* Whether a connect waits for its verdict, or for a worker to send the SYN. */
+bool tdl_connect_is_undecided(struct tdl_conn *conn)
+{
+	enum tdl_state state = tdl_conn_state(conn);
+
+	return state == TDL_WAITING || state == TDL_OPENING;
+}
+
+/* The verdict is in: this task may open what it says now, and nothing else. */
+static void tdl_connect_decided(struct tdl_conn *conn, const struct tdl_case *c,
+				enum tdl_state state)
 {
 	spin_lock_bh(&conn->lock);
 	if (conn->state != TDL_CLOSED) {
 		conn->c = *c;
 		conn->c.ask = NULL;
-		conn->state = TDL_DECIDED;
-		conn->opening = true;
+		conn->state = state;
+		conn->opener = current;
+		memset(&conn->opened, 0, sizeof(conn->opened));
 	}
 	spin_unlock_bh(&conn->lock);
-	tdl_ops_settle(conn->sock);
+}
+
+/* It has been sent or never will be. */
+static void tdl_connect_opened(struct tdl_conn *conn)
+{
+	spin_lock_bh(&conn->lock);
+	if (conn->opener == current)
+		conn->opener = NULL;
+	spin_unlock_bh(&conn->lock);
 }
 
 /* Nothing is decided any more. */
 void tdl_connect_reset(struct tdl_conn *conn)
 {
 	tdl_conn_set(conn, TDL_IDLE);
-	if (tdl_ops_are_ours(conn->sock))
-		tdl_ops_gate(conn->sock);
+	tdl_ops_gate(conn);
 }
 
-static bool tdl_connect_is_under_way(const struct sock *sk)
+/* The kernel's connect; when it has failed nothing is decided any more. */
+static int tdl_connect_inner(struct tdl_conn *conn, struct tdl_sockaddr *address, int len,
+			     int flags)
 {
-	return (1 << READ_ONCE(sk->sk_state)) & (TCPF_SYN_SENT | TCPF_SYN_RECV);
-}
+	struct socket *sock = conn->sock;
+	int ret = tdl_inner(sock)->connect(sock, address, len, flags);
 
-/* As inet_stream_connect(), whose wait this is, but for unloading. */
-static int tdl_connect_wait(struct socket *sock, const struct proto_ops *inner,
-			    struct tdl_sockaddr *address, int len, int flags)
-{
-	struct sock *sk = sock->sk;
-	long timeout = sock_sndtimeo(sk, flags & O_NONBLOCK);
-	int ret = inner->connect(sock, address, len, flags | O_NONBLOCK);
-	long left;
-
-	if ((ret != -EINPROGRESS && ret != -EALREADY) || !timeout)
-		return ret;
-	left = wait_event_interruptible_timeout(*sk_sleep(sk),
-						!tdl_connect_is_under_way(sk) || tdl_leaving(),
-						timeout);
-	if (left < 0)
-		return sock_intr_errno(timeout);
-	if (!left)
-		return ret;
-	if (tdl_connect_is_under_way(sk))
-		return tdl_restart();
-	return inner->connect(sock, address, len, flags | O_NONBLOCK);
+	if (ret && sock->state == SS_UNCONNECTED && READ_ONCE(sock->sk->sk_state) == TCP_CLOSE)
+		tdl_connect_reset(conn);
+	return ret;
 }
 
 static int tdl_connect_go(struct tdl_conn *conn, const struct tdl_case *c,
 			  struct tdl_sockaddr *address, int len, int flags)
 {
-	struct socket *sock = conn->sock;
 	int ret;
 
 	if (!tdl_decide_allows(&c->verdict))
 		return -ECONNREFUSED;
-	tdl_connect_decided(conn, c);
-	ret = tdl_connect_wait(sock, tdl_inner(sock), address, len, flags);
-	if (ret && sock->state == SS_UNCONNECTED)
-		tdl_connect_reset(conn);
+	tdl_connect_decided(conn, c, TDL_DECIDED);
+	tdl_ops_settle(conn);
+	ret = tdl_connect_inner(conn, address, len, flags);
+	tdl_connect_opened(conn);
 	return ret;
 }
 
@@ -102,14 +100,27 @@ static int tdl_connect_go(struct tdl_conn *conn, const struct tdl_case *c,
 static int tdl_connect_later(struct tdl_conn *conn, const struct tdl_case *c,
 			     const void *address, int len)
 {
+	bool first;
+
 	spin_lock_bh(&conn->lock);
-	conn->c = *c;
-	conn->state = TDL_WAITING;
-	conn->address_len = min_t(int, len, sizeof(conn->address));
-	memcpy(&conn->address, address, conn->address_len);
+	/* Another thread may have been first. */
+	first = conn->state == TDL_IDLE || conn->state == TDL_DECIDED;
+	if (first) {
+		conn->c = *c;
+		conn->state = TDL_WAITING;
+		conn->address_len = min_t(int, len, sizeof(conn->address));
+		memcpy(&conn->address, address, conn->address_len);
+		/* The watch's, which goes to the work. */
+		refcount_inc(&conn->refs);
+		tdl_ask_watch(c->ask, &conn->watch);
+	}
 	spin_unlock_bh(&conn->lock);
-	tdl_ask_watch(c->ask, &conn->watch);
-	return -EINPROGRESS;
+	if (first) {
+		tdl_ops_gate(conn);
+		return -EINPROGRESS;
+	}
+	tdl_ask_put(c->ask);
+	return -EALREADY;
 }
 
 /* As after a connect that the network has refused: what a second call is told. */
@@ -135,7 +146,7 @@ static int tdl_connect_anew(struct tdl_conn *conn, struct tdl_sockaddr *address,
 
 	/* The kernel says what is wrong with it. Nothing is decided, so nothing would leave. */
 	if (!tdl_address_given(&c.remote, sk, (struct sockaddr_storage *)address, len))
-		return tdl_connect_wait(conn->sock, tdl_inner(conn->sock), address, len, flags);
+		return tdl_connect_inner(conn, address, len, flags);
 	tdl_address_local(&c.local, sk);
 	if (!tdl_decide(sk, &c)) {
 		if (!timeout)
@@ -158,19 +169,15 @@ static int tdl_connect_await_conn(struct tdl_conn *conn, bool nonblock, long tim
 {
 	long left;
 
-	if (tdl_conn_state(conn) != TDL_WAITING)
+	if (!tdl_connect_is_undecided(conn))
 		return 0;
 	if (nonblock)
 		return -EAGAIN;
 	left = wait_event_interruptible_timeout(*sk_sleep(conn->sk),
-						tdl_conn_state(conn) != TDL_WAITING ||
-						tdl_leaving(), timeout);
+						!tdl_connect_is_undecided(conn), timeout);
 	if (left < 0)
 		return sock_intr_errno(timeout);
-	if (!left)
-		return -EAGAIN;
-	/* Not from here, where it would sleep in the kernel's own call: from the start. */
-	return tdl_restart();
+	return left ? 0 : -EAGAIN;
 }
 
 int tdl_connect_await(struct socket *sock, bool nonblock, long timeout)
@@ -185,40 +192,49 @@ int tdl_connect_await(struct socket *sock, bool nonblock, long timeout)
 	return ret;
 }
 
+static int tdl_connect_disconnect(struct tdl_conn *conn, struct tdl_sockaddr *address, int len,
+				  int flags)
+{
+	struct socket *sock = conn->sock;
+	int ret;
+
+	tdl_connect_cancel(conn);
+	ret = tdl_inner(sock)->connect(sock, address, len, flags);
+	if (READ_ONCE(sock->sk->sk_state) == TCP_CLOSE) {
+		tdl_connect_reset(conn);
+		tdl_accept_cancel(conn);
+	}
+	return ret;
+}
+
 static int tdl_connect_conn(struct tdl_conn *conn, struct tdl_sockaddr *address, int len, int flags)
 {
 	struct socket *sock = conn->sock;
-	const struct proto_ops *inner = tdl_inner(sock);
 	int ret;
 
 	if (len >= sizeof(sa_family_t) &&
-	    ((struct sockaddr_storage *)address)->ss_family == AF_UNSPEC) {
-		tdl_connect_cancel(conn);
-		ret = inner->connect(sock, address, len, flags);
-		tdl_connect_reset(conn);
-		return ret;
-	}
-	switch (tdl_conn_state(conn)) {
-	case TDL_WAITING:
+	    ((struct sockaddr_storage *)address)->ss_family == AF_UNSPEC)
+		return tdl_connect_disconnect(conn, address, len, flags);
+	if (tdl_connect_is_undecided(conn)) {
 		ret = tdl_connect_await_conn(conn, flags & O_NONBLOCK,
 					     sock_sndtimeo(conn->sk, flags & O_NONBLOCK));
-		return ret == -EAGAIN ? -EALREADY : ret;
-	case TDL_REFUSED:
-		return tdl_connect_told(conn);
-	default:
-		break;
+		if (ret)
+			return ret == -EAGAIN ? -EALREADY : ret;
 	}
-	if (sock->state != SS_UNCONNECTED)
-		return tdl_connect_wait(sock, inner, address, len, flags);
+	if (tdl_conn_state(conn) == TDL_REFUSED)
+		return tdl_connect_told(conn);
+	/* Under way, done, or a listener: the kernel knows best. */
+	if (sock->state != SS_UNCONNECTED || READ_ONCE(sock->sk->sk_state) != TCP_CLOSE)
+		return tdl_connect_inner(conn, address, len, flags);
 	return tdl_connect_anew(conn, address, len, flags);
 }
 
-int tdl_connect_here(struct socket *sock, void *address, int len, int flags)
+int tdl_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags)
 {
 	struct tdl_conn *conn = tdl_conn_get(sock->sk);
 	int ret;
 
-	/* Not ours any more: unloading. */
+	/* Without an entry nothing is ever decided: the packet filter has the last word. */
 	if (!conn)
 		return tdl_inner(sock)->connect(sock, address, len, flags);
 	ret = tdl_connect_conn(conn, address, len, flags);
@@ -226,13 +242,12 @@ int tdl_connect_here(struct socket *sock, void *address, int len, int flags)
 	return ret;
 }
 
-int tdl_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags)
+int tdl_connect_fast(struct socket *sock, void *address, int len, int flags)
 {
-	int cookie = tdl_enter();
-	int ret = tdl_connect_here(sock, address, len, flags);
-
-	tdl_leave(cookie);
-	return ret;
+	if (len >= sizeof(sa_family_t) &&
+	    ((struct sockaddr_storage *)address)->ss_family == AF_UNSPEC)
+		return -EOPNOTSUPP;
+	return tdl_connect(sock, address, len, flags);
 }
 
 /* What the network's refusal does to a socket whose SYN was under way. */
@@ -245,50 +260,76 @@ static void tdl_connect_fail(struct tdl_conn *conn, int error)
 	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
 	release_sock(sk);
 	tdl_conn_set(conn, TDL_REFUSED);
-	if (tdl_ops_are_ours(conn->sock))
-		tdl_ops_gate(conn->sock);
 	tdl_sk_error_report(sk);
 }
 
-/* In a worker: the verdict that a connect waits for is in. Releasing the socket waits for it. */
+/* In a worker: the SYN is sent. Until then the socket looks as before. */
+static void tdl_connect_send(struct tdl_conn *conn, const struct tdl_case *c)
+{
+	struct socket *sock = conn->sock;
+	int ret;
+
+	tdl_connect_decided(conn, c, TDL_OPENING);
+	ret = tdl_inner(sock)->connect(sock, (struct tdl_sockaddr *)&conn->address,
+				       conn->address_len, O_NONBLOCK);
+	tdl_connect_opened(conn);
+	if (ret && ret != -EINPROGRESS) {
+		tdl_connect_fail(conn, -ret);
+		return;
+	}
+	tdl_conn_set(conn, TDL_DECIDED);
+	tdl_ops_settle(conn);
+}
+
+/*
+ * In a worker: the verdict that a connect waits for is in. Releasing the socket waits for it, so
+ * that the socket is there.
+ */
 static void tdl_connect_work(struct work_struct *work)
 {
 	struct tdl_conn *conn = container_of(work, struct tdl_conn, work);
-	struct socket *sock = conn->sock;
+	bool waiting;
 	struct tdl_case c;
-	int ret;
 
 	spin_lock_bh(&conn->lock);
-	if (conn->state != TDL_WAITING) {
-		spin_unlock_bh(&conn->lock);
-		return;
+	waiting = conn->state == TDL_WAITING;
+	if (waiting) {
+		c = conn->c;
+		conn->c.ask = NULL;
+		conn->state = TDL_OPENING;
 	}
-	c = conn->c;
-	conn->c.ask = NULL;
 	spin_unlock_bh(&conn->lock);
-
-	tdl_decide_answer(&c);
-	trace_tidelock_verdict(conn->id, &c);
-	if (!tdl_decide_allows(&c.verdict)) {
-		tdl_connect_fail(conn, ECONNREFUSED);
-	} else {
-		tdl_connect_decided(conn, &c);
-		ret = tdl_inner(sock)->connect(sock, (struct tdl_sockaddr *)&conn->address,
-					       conn->address_len, O_NONBLOCK);
-		if (ret && ret != -EINPROGRESS)
-			tdl_connect_fail(conn, -ret);
+	if (waiting) {
+		tdl_decide_answer(&c);
+		trace_tidelock_verdict(conn->id, &c);
+		if (tdl_decide_allows(&c.verdict))
+			tdl_connect_send(conn, &c);
+		else
+			tdl_connect_fail(conn, ECONNREFUSED);
+		tdl_connect_wake(conn->sk);
 	}
-	tdl_connect_wake(conn->sk);
+	/* The watch's. */
+	tdl_conn_put(conn);
+}
+
+static void tdl_connect_fire(struct tdl_watch *watch)
+{
+	struct tdl_conn *conn = container_of(watch, struct tdl_conn, watch);
+
+	tdl_conn_fired(conn, &conn->work);
 }
 
 void tdl_connect_prepare(struct tdl_conn *conn)
 {
 	INIT_WORK(&conn->work, tdl_connect_work);
-	conn->watch.wq = tdl_sockets_wq;
-	conn->watch.work = &conn->work;
+	INIT_LIST_HEAD(&conn->watch.node);
+	conn->watch.fire = tdl_connect_fire;
 }
 
-/* A connect that waits for its verdict is taken back. Sleeps until its work is over. */
+/*
+ * A connect that waits for its verdict is taken back; one whose SYN is being sent is waited for.
+ * Whether it was taken back. The caller has a reference.
+ */
 bool tdl_connect_cancel(struct tdl_conn *conn)
 {
 	struct tdl_ask *ask = NULL;
@@ -300,8 +341,10 @@ bool tdl_connect_cancel(struct tdl_conn *conn)
 		conn->state = TDL_IDLE;
 	swap(ask, conn->c.ask);
 	spin_unlock_bh(&conn->lock);
-	tdl_ask_unwatch(&conn->watch);
-	cancel_work_sync(&conn->work);
+	if (tdl_ask_unwatch(&conn->watch))
+		tdl_conn_put(conn);
+	if (cancel_work_sync(&conn->work))
+		tdl_conn_put(conn);
 	if (ask)
 		tdl_ask_put(ask);
 	if (waited)

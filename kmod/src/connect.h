@@ -12,8 +12,9 @@
 struct tdl_conn;
 
 int tdl_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags);
-/* The same for who is inside already. */
-int tdl_connect_here(struct socket *sock, void *address, int len, int flags);
+/* The same for data that would go in the SYN. */
+int tdl_connect_fast(struct socket *sock, void *address, int len, int flags);
+bool tdl_connect_is_undecided(struct tdl_conn *conn);
 int tdl_connect_await(struct socket *sock, bool nonblock, long timeout);
 
 void tdl_connect_prepare(struct tdl_conn *conn);

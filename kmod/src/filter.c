@@ -28,23 +28,36 @@
 #include "filter.h"
 #include "policy.h"
 
-/* Whose segment it is: a listener for an answer. NULL when there is nobody. */
+/* Whose segment it is: a listener for an answer. NULL when there is nobody. Under RCU. */
 static const struct sock *tdl_filter_owner(const struct sk_buff *skb)
 {
 	const struct sock *sk = skb->sk;
+	const struct request_sock *request;
 
 	if (sk && sk->sk_state == TCP_NEW_SYN_RECV)
 		sk = inet_reqsk((struct sock *)sk)->rsk_listener;
-	return sk && sk_fullsock(sk) ? sk : NULL;
+	if (!sk || !sk_fullsock(sk))
+		return NULL;
+	/* With Fast Open the child answers, before anybody has accepted it. */
+	if (sk->sk_protocol == IPPROTO_TCP && sk->sk_state == TCP_SYN_RECV) {
+		request = rcu_dereference(tcp_sk(sk)->fastopen_rsk);
+		if (request && request->rsk_listener)
+			sk = request->rsk_listener;
+	}
+	return sk;
 }
 
 static bool tdl_filter_may_pass(const struct sk_buff *skb, const struct tcphdr *tcp,
 				const struct tdl_address *remote)
 {
 	const struct sock *sk = tdl_filter_owner(skb);
+	struct tdl_address own;
 
 	if (tdl_policy_exempts(remote))
 		return true;
+	/* An answer by SYN cookie: what comes of it is decided when it is accepted. */
+	if (!skb->sk)
+		return tcp->ack;
 	if (!sk)
 		return false;
 	/* The kernel's own transports; but not those that carry user space's data unseen. */
@@ -53,7 +66,11 @@ static bool tdl_filter_may_pass(const struct sk_buff *skb, const struct tcphdr *
 	/* Both sides can open at once: then it is the connecting socket that answers. */
 	if (tcp->ack && tdl_conn_listens(sk))
 		return true;
-	return tdl_conn_covers(sk, remote);
+	if (sk->sk_type != SOCK_STREAM || sk->sk_protocol != IPPROTO_TCP)
+		return false;
+	/* Not by way of somebody else (source routes): the decision was on the destination. */
+	tdl_address_remote(&own, sk);
+	return !memcmp(&own, remote, sizeof(own)) && tdl_conn_covers(sk, remote, ntohl(tcp->seq));
 }
 
 static unsigned int tdl_filter_judge(const struct sk_buff *skb, const struct tcphdr *tcp,

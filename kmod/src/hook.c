@@ -6,17 +6,16 @@
  * runs when user space makes a socket, in its context, and swaps the operations of that socket.
  * Sockets that are there already are found through the tables of files of all processes.
  *
- * Sockets do not keep the module: it can be unloaded at any moment, with all of them open.
- *  - tdl_leaving is set: who sleeps in an operation of ours ends soon.
- *  - The init functions and the operations of all sockets are given back.
- *  - A task that has read one of our pointers and not yet called it has not slept since
- *    (synchronize_rcu_tasks()); one that has called is inside of SRCU (synchronize_srcu()); one
- *    that has left SRCU and not yet our code has not slept either (synchronize_rcu_tasks() again).
+ * A socket of ours keeps the module, as its operations' owner: it can be unloaded when the last
+ * one is closed. Only the init functions run without such a reference: unloading waits for them.
+ *  - A task that has read our pointer and not yet called it has not slept since
+ *    (synchronize_rcu_tasks()); one that has called is inside of SRCU (synchronize_srcu()); one that
+ *    has left SRCU and not yet our code has not slept either (synchronize_rcu_tasks() again).
  */
 #include <linux/capability.h>
 #include <linux/fdtable.h>
 #include <linux/ipv6.h>
-#include <linux/mutex.h>
+#include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/rcupdate_wait.h>
 #include <linux/sched/signal.h>
@@ -42,38 +41,9 @@
 struct workqueue_struct *tdl_sockets_wq;
 
 static struct srcu_struct tdl_inside;
-static DEFINE_MUTEX(tdl_unhooking);	/* held while a socket is given back */
-static bool tdl_leaving_flag;
+static bool tdl_withdrawn;
 static int (*tdl_inner_init_v4)(struct sock *sk);
 static int (*tdl_inner_init_v6)(struct sock *sk);
-
-int tdl_enter(void)
-	__acquires(&tdl_inside)
-{
-	return srcu_read_lock(&tdl_inside);
-}
-
-void tdl_leave(int cookie)
-	__releases(&tdl_inside)
-{
-	srcu_read_unlock(&tdl_inside, cookie);
-}
-
-bool tdl_leaving(void)
-{
-	return READ_ONCE(tdl_leaving_flag);
-}
-
-/*
- * Ends a system call so that it is made again from its start, without a trace in user space: as
- * after a signal that needs no handler (the freezer and live patching do the same). The second
- * time it finds the socket as it is by then.
- */
-int tdl_restart(void)
-{
-	set_thread_flag(TIF_SIGPENDING);
-	return -ERESTARTSYS;
-}
 
 /*
  * A socket of the kernel's own. AF_SMC and the like have one for every socket of user space, so
@@ -92,26 +62,27 @@ static int tdl_hook_users(struct sock *sk)
 	struct socket *sock = sk->sk_socket;
 
 	/* Another protocol over TCP: the packet filter keeps it from the network. */
-	if (!sock || !tdl_ops_are_kernels(sock) || tdl_leaving())
+	if (!sock || !tdl_ops_are_kernels(sock) || READ_ONCE(tdl_withdrawn))
 		return 0;
 	/* Asked for as MPTCP: see tdl_mptcp_v4. */
 	sk->sk_protocol = IPPROTO_TCP;
 	if (!tdl_conn_add(sock, GFP_KERNEL))
 		return -ENOMEM;
-	tdl_ops_gate(sock);
+	/* Who makes the socket takes the module's reference next (__sock_create()). */
+	tdl_ops_adopt(sock);
 	return 0;
 }
 
 static int tdl_hook_socket(struct sock *sk, int (*inner)(struct sock *sk))
 {
-	int cookie = tdl_enter();
+	int cookie = srcu_read_lock(&tdl_inside);
 	int ret = sk->sk_kern_sock ? tdl_hook_kernels() : 0;
 
 	if (!ret)
 		ret = inner(sk);
 	if (!ret && !sk->sk_kern_sock)
 		ret = tdl_hook_users(sk);
-	tdl_leave(cookie);
+	srcu_read_unlock(&tdl_inside, cookie);
 	return ret;
 }
 
@@ -204,15 +175,16 @@ static int tdl_hook_file(const void *data, struct file *file, unsigned int fd)
 	conn = tdl_conn_add(sock, GFP_ATOMIC);
 	if (!conn)
 		return 0;
+	/* As if it had been made with our operations: its release gives the reference back. */
+	__module_get(THIS_MODULE);
 	if (sk->sk_state == TCP_LISTEN)
 		conn->state = TDL_LISTENING;
 	else if (sk->sk_state != TCP_CLOSE)
 		/* Nobody has decided on it: it may end, and it may not begin. */
 		conn->state = TDL_DECIDED;
+	tdl_ops_adopt(sock);
 	if (conn->state == TDL_DECIDED)
-		tdl_ops_settle(sock);
-	else
-		tdl_ops_gate(sock);
+		tdl_ops_settle(conn);
 	if (conn->state == TDL_LISTENING)
 		tdl_hook_recall(sk);
 	return 0;
@@ -227,6 +199,9 @@ static void tdl_hook_older(void)
 	for_each_process_thread(process, thread) {
 		if (thread->flags & PF_KTHREAD)
 			continue;
+		/* The leader's, once. */
+		if (thread != process && thread->files == process->files)
+			continue;
 		task_lock(thread);
 		if (thread->files)
 			iterate_fd(thread->files, 0, tdl_hook_file, NULL);
@@ -235,92 +210,60 @@ static void tdl_hook_older(void)
 	rcu_read_unlock();
 }
 
+/* Nothing is changed yet. */
 int tdl_hook_init(void)
 {
 	int ret = init_srcu_struct(&tdl_inside);
 
 	if (ret)
 		return ret;
-	ret = tdl_ops_init();
-	if (ret)
-		goto srcu;
-	ret = tdl_conns_init();
-	if (ret)
-		goto srcu;
 	tdl_sockets_wq = alloc_workqueue("tidelock_sockets", WQ_UNBOUND, 0);
 	if (!tdl_sockets_wq) {
 		ret = -ENOMEM;
-		goto conns;
+		goto srcu;
 	}
-	tdl_inner_init_v4 = tcp_prot.init;
-	tdl_inner_init_v6 = tcpv6_prot.init;
-	/* Nobody can fail any more: from here on sockets are ours. */
-	WRITE_ONCE(tcp_prot.init, tdl_init_v4);
-	WRITE_ONCE(tcpv6_prot.init, tdl_init_v6);
-	tdl_hook_mptcp();
-	tdl_hook_older();
+	ret = tdl_ops_init();
+	if (!ret)
+		ret = tdl_conns_init();
+	if (ret)
+		goto wq;
 	return 0;
 
-conns:
-	tdl_conns_exit();
+wq:
+	destroy_workqueue(tdl_sockets_wq);
 srcu:
 	cleanup_srcu_struct(&tdl_inside);
 	return ret;
 }
 
-/* Wakes who sleeps in an operation of ours, and gives the socket its own operations back. */
-static void tdl_unhook(struct tdl_conn *conn)
+/* The last step of loading: a socket may keep the module from here on. */
+void tdl_hook_publish(void)
 {
-	struct tdl_conn *removed;
-
-	/* A release that finds no entry waits for the lock: until then the socket stays. */
-	mutex_lock(&tdl_unhooking);
-	removed = tdl_conn_remove(conn->sk);
-	if (!removed)
-		goto out;	/* its release was first */
-	if (tdl_ops_are_ours(removed->sock))
-		tdl_ops_restore(removed->sock);
-	tdl_connect_cancel(removed);
-	tdl_accept_cancel(removed);
-	wake_up_interruptible_all(sk_sleep(removed->sk));
-	tdl_conn_put(removed);
-out:
-	mutex_unlock(&tdl_unhooking);
+	tdl_inner_init_v4 = tcp_prot.init;
+	tdl_inner_init_v6 = tcpv6_prot.init;
+	/* Before the first call through either. */
+	smp_wmb();
+	WRITE_ONCE(tcp_prot.init, tdl_init_v4);
+	WRITE_ONCE(tcpv6_prot.init, tdl_init_v6);
+	tdl_hook_mptcp();
+	tdl_hook_older();
 }
 
-void tdl_hook_sync(void)
+/* The first step of unloading, when no socket keeps the module. Nobody is inside afterwards. */
+void tdl_hook_withdraw(void)
 {
-	mutex_lock(&tdl_unhooking);
-	mutex_unlock(&tdl_unhooking);
-}
-
-static void tdl_unhook_all(void)
-{
-	struct tdl_conn *conn;
-
-	while ((conn = tdl_conn_any())) {
-		tdl_unhook(conn);
-		tdl_conn_put(conn);
-		cond_resched();
-	}
-}
-
-/* After tdl_asks_refuse_all(): nobody waits for a verdict. */
-void tdl_hook_exit(void)
-{
-	WRITE_ONCE(tdl_leaving_flag, true);
+	WRITE_ONCE(tdl_withdrawn, true);
 	tdl_unhook_mptcp();
 	WRITE_ONCE(tcp_prot.init, tdl_inner_init_v4);
 	WRITE_ONCE(tcpv6_prot.init, tdl_inner_init_v6);
-	tdl_unhook_all();
-	synchronize_rcu_tasks();
-	synchronize_srcu(&tdl_inside);
-	/* What was made, or put back by setsockopt, while the above went on. */
-	tdl_unhook_all();
 	synchronize_rcu_tasks();
 	synchronize_srcu(&tdl_inside);
 	synchronize_rcu_tasks();
-	destroy_workqueue(tdl_sockets_wq);
+}
+
+void tdl_hook_exit(void)
+{
 	tdl_conns_exit();
+	destroy_workqueue(tdl_sockets_wq);
 	cleanup_srcu_struct(&tdl_inside);
 }

@@ -9,16 +9,9 @@
 #include <linux/types.h>
 
 int tdl_hook_init(void);
+void tdl_hook_publish(void);
+void tdl_hook_withdraw(void);
 void tdl_hook_exit(void);
-
-/* Around everything in an operation of ours: unloading waits for it. */
-int tdl_enter(void);
-void tdl_leave(int cookie);
-
-/* Whether unloading has begun: who sleeps in an operation of ours must end soon. */
-bool tdl_leaving(void);
-int tdl_restart(void);
-void tdl_hook_sync(void);
 
 /* For work that touches sockets. */
 extern struct workqueue_struct *tdl_sockets_wq;

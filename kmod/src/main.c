@@ -28,26 +28,28 @@ static int __init tdl_init(void)
 	ret = tdl_asks_init();
 	if (ret)
 		goto cache;
-	ret = tdl_device_init();
+	ret = tdl_hook_init();
 	if (ret)
 		goto asks;
 	ret = tdl_table_init();
 	if (ret)
-		goto device;
-	ret = tdl_hook_init();
+		goto hook;
+	ret = tdl_filter_init();
 	if (ret)
 		goto table;
-	/* Last: from here on what is not decided does not leave, and sockets can be decided. */
-	ret = tdl_filter_init();
-	if (!ret)
-		return 0;
+	/* The last that can fail: somebody may open it at once, and keep the module. */
+	ret = tdl_device_init();
+	if (ret)
+		goto filter;
+	tdl_hook_publish();
+	return 0;
 
-	tdl_asks_refuse_all();
-	tdl_hook_exit();
+filter:
+	tdl_filter_exit();
 table:
 	tdl_table_exit();
-device:
-	tdl_device_exit();
+hook:
+	tdl_hook_exit();
 asks:
 	tdl_asks_exit();
 cache:
@@ -60,15 +62,16 @@ policy:
 }
 module_init(tdl_init);
 
-/* The device is not open: it keeps the module. */
+/* Nobody has the device open, and no socket is ours: both keep the module. */
 static void __exit tdl_exit(void)
 {
-	tdl_filter_exit();
-	/* First of all who waits for a verdict: there will be none. */
-	tdl_asks_refuse_all();
-	tdl_table_exit();
-	tdl_hook_exit();
+	tdl_hook_withdraw();
 	tdl_device_exit();
+	tdl_filter_exit();
+	tdl_table_exit();
+	/* In permissive mode questions outlive who made them be asked. */
+	tdl_asks_refuse_all();
+	tdl_hook_exit();
 	tdl_asks_exit();
 	tdl_cache_exit();
 	tdl_engine_exit();

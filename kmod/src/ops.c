@@ -6,11 +6,11 @@
  * place until a connection is decided. When it is, nothing is left to wrap but what can begin
  * another connection or end this one: data costs nothing then.
  *
- * Their owner is the kernel's own, so that sockets do not keep this module: unloading gives each
- * socket its own operations back instead (hook.c).
+ * Their owner is this module: a socket that has them keeps it.
  */
 #include <linux/err.h>
 #include <linux/ipv6.h>
+#include <linux/module.h>
 #include <linux/net.h>
 #include <linux/poll.h>
 #include <linux/tcp.h>
@@ -23,7 +23,6 @@
 #include "compat.h"
 #include "conn.h"
 #include "connect.h"
-#include "hook.h"
 #include "ops.h"
 
 enum { TDL_V4, TDL_V6, TDL_FAMILIES };
@@ -55,74 +54,88 @@ bool tdl_ops_are_kernels(const struct socket *sock)
 	return ops && (ops == tdl_inners[TDL_V4] || ops == tdl_inners[TDL_V6]);
 }
 
-bool tdl_ops_are_ours(const struct socket *sock)
+static bool tdl_ops_are_ours(const struct socket *sock)
 {
 	const struct proto_ops *ops = READ_ONCE(sock->ops);
 
 	return ops >= &tdl_tables[0][0] && ops <= &tdl_tables[TDL_FAMILIES - 1][TDL_TABLES - 1];
 }
 
-void tdl_ops_gate(struct socket *sock)
+void tdl_ops_adopt(struct socket *sock)
 {
 	WRITE_ONCE(sock->ops, &tdl_tables[tdl_family_of(sock)][TDL_GATE]);
 }
 
-void tdl_ops_settle(struct socket *sock)
+/* From one of ours to another; not while kTLS has to see the kernel's. */
+static void tdl_ops_set(struct tdl_conn *conn, int table)
 {
-	WRITE_ONCE(sock->ops, &tdl_tables[tdl_family_of(sock)][TDL_SETTLED]);
+	struct socket *sock = conn->sock;
+
+	spin_lock_bh(&conn->lock);
+	if (!conn->upper && tdl_ops_are_ours(sock))
+		WRITE_ONCE(sock->ops, &tdl_tables[tdl_family_of(sock)][table]);
+	spin_unlock_bh(&conn->lock);
 }
 
-void tdl_ops_restore(struct socket *sock)
+void tdl_ops_gate(struct tdl_conn *conn)
 {
-	WRITE_ONCE(sock->ops, tdl_inner(sock));
+	tdl_ops_set(conn, TDL_GATE);
+}
+
+void tdl_ops_settle(struct tdl_conn *conn)
+{
+	tdl_ops_set(conn, TDL_SETTLED);
 }
 
 static int tdl_ops_release(struct socket *sock)
 {
 	const struct proto_ops *inner = tdl_inner(sock);
-	int cookie = tdl_enter();
-	struct tdl_conn *conn;
-	int ret;
-
 	/* No sk: the new socket of an accept that failed. */
-	conn = sock->sk ? tdl_conn_remove(sock->sk) : NULL;
+	struct tdl_conn *conn = sock->sk ? tdl_conn_remove(sock->sk) : NULL;
+
 	if (conn) {
 		tdl_conn_set(conn, TDL_CLOSED);
 		tdl_connect_cancel(conn);
 		tdl_accept_cancel(conn);
 		tdl_conn_put(conn);
-	} else {
-		/* Unloading may have taken it out and be about to look at the socket. */
-		tdl_hook_sync();
 	}
-	ret = inner->release(sock);
-	tdl_leave(cookie);
+	return inner->release(sock);
+}
+
+static int tdl_listen_conn(struct tdl_conn *conn, int backlog)
+{
+	struct socket *sock = conn->sock;
+	enum tdl_state before = tdl_conn_state(conn);
+	int ret;
+
+	/* As while a SYN is under way. */
+	if (before == TDL_WAITING || before == TDL_OPENING)
+		return -EINVAL;
+	/* Before: the first SYN may come at once. */
+	if (READ_ONCE(sock->sk->sk_state) == TCP_CLOSE)
+		tdl_conn_set(conn, TDL_LISTENING);
+	ret = tdl_inner(sock)->listen(sock, backlog);
+	if (ret)
+		tdl_conn_set(conn, before);
+	else
+		tdl_ops_gate(conn);
 	return ret;
 }
 
 static int tdl_listen(struct socket *sock, int backlog)
 {
-	int cookie = tdl_enter();
 	struct tdl_conn *conn = tdl_conn_get(sock->sk);
 	int ret;
 
-	/* Before: the first SYN may come at once. A connected socket is not lost by it. */
-	if (conn && tdl_conn_state(conn) == TDL_IDLE)
-		tdl_conn_set(conn, TDL_LISTENING);
-	ret = tdl_inner(sock)->listen(sock, backlog);
-	if (conn) {
-		if (ret && tdl_conn_state(conn) == TDL_LISTENING &&
-		    sock->sk->sk_state != TCP_LISTEN)
-			tdl_conn_set(conn, TDL_IDLE);
-		tdl_conn_put(conn);
-	}
-	tdl_leave(cookie);
+	if (!conn)
+		return tdl_inner(sock)->listen(sock, backlog);
+	ret = tdl_listen_conn(conn, backlog);
+	tdl_conn_put(conn);
 	return ret;
 }
 
 static int tdl_shutdown(struct socket *sock, int how)
 {
-	int cookie = tdl_enter();
 	struct tdl_conn *conn = tdl_conn_get(sock->sk);
 	bool waited = false;
 	int ret;
@@ -133,39 +146,89 @@ static int tdl_shutdown(struct socket *sock, int how)
 	ret = tdl_inner(sock)->shutdown(sock, how);
 	if (waited)
 		ret = 0;
-	if (conn) {
-		if (sock->state == SS_UNCONNECTED && sock->sk->sk_state != TCP_LISTEN)
-			tdl_connect_reset(conn);
-		tdl_conn_put(conn);
+	if (!conn)
+		return ret;
+	if (sock->state == SS_UNCONNECTED && READ_ONCE(sock->sk->sk_state) == TCP_CLOSE) {
+		tdl_connect_reset(conn);
+		tdl_accept_cancel(conn);
 	}
-	tdl_leave(cookie);
+	tdl_conn_put(conn);
 	return ret;
 }
 
 /*
  * kTLS copies a socket's operations once for all sockets, and gives this one others: it must see
  * the kernel's own. A connection that has others then is its own master: it is decided, and
- * leaves the table.
+ * leaves the table. Nothing else may be set over TCP, and nothing on what is not a connection.
  */
-static int tdl_setsockopt_upper(struct socket *sock, const struct proto_ops *inner, int level,
-				int name, sockptr_t value, unsigned int len)
+static int tdl_setsockopt_upper(struct tdl_conn *conn, int level, int name, sockptr_t value,
+				unsigned int len)
 {
-	bool settled = READ_ONCE(sock->ops) == &tdl_tables[tdl_family_of(sock)][TDL_SETTLED];
-	struct tdl_conn *conn = tdl_conn_remove(sock->sk);
+	struct socket *sock = conn->sock;
+	const struct proto_ops *inner = tdl_inner(sock);
+	struct tdl_conn *removed = NULL;
+	bool mine;
 	int ret;
 
-	if (!conn)
-		return inner->setsockopt(sock, level, name, value, len);
-	WRITE_ONCE(sock->ops, inner);
+	spin_lock_bh(&conn->lock);
+	mine = conn->state == TDL_DECIDED && !conn->upper && tdl_ops_are_ours(sock) &&
+	       READ_ONCE(sock->sk->sk_state) == TCP_ESTABLISHED;
+	if (mine) {
+		conn->upper = true;
+		WRITE_ONCE(sock->ops, inner);
+	}
+	spin_unlock_bh(&conn->lock);
+	if (!mine)
+		return -ENOTCONN;
+
 	ret = inner->setsockopt(sock, level, name, value, len);
-	if (READ_ONCE(sock->ops) != inner || !tdl_conn_restore(conn)) {
-		tdl_connect_cancel(conn);
-		tdl_accept_cancel(conn);
-		tdl_conn_put(conn);
-	} else if (settled) {
-		tdl_ops_settle(sock);
-	} else {
-		tdl_ops_gate(sock);
+
+	spin_lock_bh(&conn->lock);
+	conn->upper = false;
+	if (READ_ONCE(sock->ops) == inner)
+		WRITE_ONCE(sock->ops, &tdl_tables[tdl_family_of(sock)][TDL_SETTLED]);
+	else
+		removed = tdl_conn_remove(sock->sk);
+	spin_unlock_bh(&conn->lock);
+	if (removed) {
+		/* The socket's, for its operations: the others' owner is another. */
+		module_put(THIS_MODULE);
+		tdl_conn_put(removed);
+	}
+	return ret;
+}
+
+/* The name is copied first: user space cannot change it, nor keep the operations waiting. */
+static int tdl_setsockopt_ulp(struct tdl_conn *conn, sockptr_t value, unsigned int len)
+{
+	char ulp[16] = "";
+
+	if (!len)
+		return -EINVAL;
+	if (copy_from_sockptr(ulp, value, min_t(unsigned int, len, sizeof(ulp) - 1)))
+		return -EFAULT;
+	if (strcmp(ulp, "tls"))
+		return -ENOENT;
+	return tdl_setsockopt_upper(conn, SOL_TCP, TCP_ULP, KERNEL_SOCKPTR(ulp), strlen(ulp));
+}
+
+static int tdl_setsockopt_conn(struct tdl_conn *conn, int level, int name, sockptr_t value,
+			       unsigned int len)
+{
+	struct socket *sock = conn->sock;
+	bool settled = READ_ONCE(sock->ops) == &tdl_tables[tdl_family_of(sock)][TDL_SETTLED];
+	int ret;
+
+	if (level == SOL_TCP && name == TCP_ULP)
+		return tdl_setsockopt_ulp(conn, value, len);
+	if (level == SOL_TLS)
+		return tdl_setsockopt_upper(conn, level, name, value, len);
+	ret = tdl_inner(sock)->setsockopt(sock, level, name, value, len);
+	/* IPV6_ADDRFORM has made it a socket of IPv4, with the kernel's operations. */
+	if (!ret && level == SOL_IPV6 && name == IPV6_ADDRFORM && tdl_ops_are_kernels(sock)) {
+		tdl_ops_adopt(sock);
+		if (settled)
+			tdl_ops_settle(conn);
 	}
 	return ret;
 }
@@ -173,110 +236,74 @@ static int tdl_setsockopt_upper(struct socket *sock, const struct proto_ops *inn
 static int tdl_setsockopt(struct socket *sock, int level, int name, sockptr_t value,
 			  unsigned int len)
 {
-	const struct proto_ops *inner = tdl_inner(sock);
-	int cookie = tdl_enter();
-	bool settled;
+	struct tdl_conn *conn = tdl_conn_get(sock->sk);
 	int ret;
 
-	if (level == SOL_TLS || (level == SOL_TCP && name == TCP_ULP)) {
-		ret = tdl_setsockopt_upper(sock, inner, level, name, value, len);
-		goto out;
-	}
-	settled = READ_ONCE(sock->ops) == &tdl_tables[tdl_family_of(sock)][TDL_SETTLED];
-	ret = inner->setsockopt(sock, level, name, value, len);
-	/* IPV6_ADDRFORM has made it a socket of IPv4, with the kernel's operations. */
-	if (!ret && level == SOL_IPV6 && name == IPV6_ADDRFORM && tdl_ops_are_kernels(sock) &&
-	    !tdl_leaving()) {
-		if (settled)
-			tdl_ops_settle(sock);
-		else
-			tdl_ops_gate(sock);
-	}
-out:
-	tdl_leave(cookie);
+	if (!conn)
+		return tdl_inner(sock)->setsockopt(sock, level, name, value, len);
+	ret = tdl_setsockopt_conn(conn, level, name, value, len);
+	tdl_conn_put(conn);
 	return ret;
 }
 
 static __poll_t tdl_poll_socket(struct file *file, struct socket *sock,
 				struct poll_table_struct *wait)
 {
-	int cookie = tdl_enter();
 	struct tdl_conn *conn = tdl_conn_get(sock->sk);
 	__poll_t mask = 0;
 
-	if (conn && tdl_conn_state(conn) == TDL_WAITING) {
-		/* As while a SYN is under way: nothing. */
+	if (!conn)
+		return tdl_inner(sock)->poll(file, sock, wait);
+	if (tdl_connect_is_undecided(conn))
+		/* As while a SYN is under way: nothing. Looked at again below. */
 		sock_poll_wait(file, sock, wait);
-		if (tdl_conn_state(conn) == TDL_WAITING)
-			goto out;
-	}
-	mask = tdl_inner(sock)->poll(file, sock, wait);
-	if (conn && tdl_accept_is_ready(conn))
-		mask |= EPOLLIN | EPOLLRDNORM;
-out:
-	if (conn)
-		tdl_conn_put(conn);
-	tdl_leave(cookie);
+	if (!tdl_connect_is_undecided(conn))
+		mask = tdl_accept_poll(conn, tdl_inner(sock)->poll(file, sock, wait));
+	tdl_conn_put(conn);
 	return mask;
 }
 
 static int tdl_sendmsg(struct socket *sock, struct msghdr *msg, size_t size)
 {
-	int cookie = tdl_enter();
 	bool nonblock = msg->msg_flags & MSG_DONTWAIT;
 	int ret;
 
 	if (msg->msg_flags & MSG_FASTOPEN && msg->msg_name) {
 		/* Data in a SYN: as with a peer that does not take it, one after the other. */
-		ret = tdl_connect_here(sock, msg->msg_name, msg->msg_namelen,
+		ret = tdl_connect_fast(sock, msg->msg_name, msg->msg_namelen,
 				       nonblock ? O_NONBLOCK : 0);
 		msg->msg_flags &= ~MSG_FASTOPEN;
 	} else {
 		ret = tdl_connect_await(sock, nonblock, sock_sndtimeo(sock->sk, nonblock));
 	}
-	if (!ret)
-		ret = tdl_inner(sock)->sendmsg(sock, msg, size);
-	tdl_leave(cookie);
-	return ret;
+	return ret ? ret : tdl_inner(sock)->sendmsg(sock, msg, size);
 }
 
 static int tdl_recvmsg(struct socket *sock, struct msghdr *msg, size_t size, int flags)
 {
-	int cookie = tdl_enter();
 	bool nonblock = flags & MSG_DONTWAIT;
 	int ret = tdl_connect_await(sock, nonblock, sock_rcvtimeo(sock->sk, nonblock));
 
-	if (!ret)
-		ret = tdl_inner(sock)->recvmsg(sock, msg, size, flags);
-	tdl_leave(cookie);
-	return ret;
+	return ret ? ret : tdl_inner(sock)->recvmsg(sock, msg, size, flags);
 }
 
 static ssize_t tdl_splice_read(struct socket *sock, loff_t *pos, struct pipe_inode_info *pipe,
 			       size_t len, unsigned int flags)
 {
-	int cookie = tdl_enter();
 	bool nonblock = sock->file && sock->file->f_flags & O_NONBLOCK;
-	ssize_t ret = tdl_connect_await(sock, nonblock, sock_rcvtimeo(sock->sk, nonblock));
+	int ret = tdl_connect_await(sock, nonblock, sock_rcvtimeo(sock->sk, nonblock));
 
-	if (!ret)
-		ret = tdl_inner(sock)->splice_read(sock, pos, pipe, len, flags);
-	tdl_leave(cookie);
-	return ret;
+	return ret ? ret : tdl_inner(sock)->splice_read(sock, pos, pipe, len, flags);
 }
 
 #if TDL_HAVE_PROTO_OPS_SENDPAGE
 static ssize_t tdl_sendpage(struct socket *sock, struct page *page, int offset, size_t size,
 			    int flags)
 {
-	int cookie = tdl_enter();
 	bool nonblock = flags & MSG_DONTWAIT;
-	ssize_t ret = tdl_connect_await(sock, nonblock, sock_sndtimeo(sock->sk, nonblock));
+	int ret = tdl_connect_await(sock, nonblock, sock_sndtimeo(sock->sk, nonblock));
 
-	if (!ret)
-		ret = tdl_inner(sock)->sendpage(sock, page, offset, size, flags);
-	tdl_leave(cookie);
-	return ret;
+	return ret ? ret : tdl_inner(sock)->sendpage(sock, page, offset, size, flags);
 }
 #endif
 
@@ -291,6 +318,7 @@ static void tdl_ops_derive(int family)
 	struct proto_ops *settled = &tdl_tables[family][TDL_SETTLED];
 
 	*settled = *tdl_inners[family];
+	settled->owner = THIS_MODULE;
 	settled->release = tdl_ops_release;
 	settled->connect = tdl_connect;
 	settled->listen = tdl_listen;

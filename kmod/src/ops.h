@@ -10,15 +10,15 @@
 
 int tdl_ops_init(void);
 
-/* The kernel's own operations for a socket of ours, whatever has become of it meanwhile. */
+struct tdl_conn;
+
+/* The kernel's own operations for a socket of ours. */
 const struct proto_ops *tdl_inner(const struct socket *sock);
 const struct proto_ops *tdl_ops_kernels_v6(void);
 bool tdl_ops_are_kernels(const struct socket *sock);
-bool tdl_ops_are_ours(const struct socket *sock);
 
-/* Swaps them; each waits for nobody. */
-void tdl_ops_gate(struct socket *sock);		/* all calls come by us */
-void tdl_ops_settle(struct socket *sock);	/* data goes past us */
-void tdl_ops_restore(struct socket *sock);	/* the kernel's */
+void tdl_ops_adopt(struct socket *sock);	/* the kernel's become ours: all calls come by us */
+void tdl_ops_gate(struct tdl_conn *conn);	/* the same, again */
+void tdl_ops_settle(struct tdl_conn *conn);	/* data goes past us */
 
 #endif /* TIDELOCK_OPS_H */

@@ -9,7 +9,7 @@ use std::{
     process::{Child, ExitCode, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -17,8 +17,8 @@ use rustix::{
     fd::{AsFd, OwnedFd},
     io::{Errno, read, write},
     net::{
-        AddressFamily, Protocol, SendFlags, SocketFlags, SocketType, accept, bind, connect,
-        connect_unspec, ipproto, listen, send, socket_with, sockopt,
+        AddressFamily, Protocol, SendFlags, Shutdown, SocketFlags, SocketType, accept, bind,
+        connect, connect_unspec, ipproto, listen, send, shutdown, socket_with, sockopt,
     },
 };
 
@@ -139,6 +139,7 @@ pub(crate) fn play(part: &str) -> ExitCode {
         ["mptcp", address] => address_of(address).and_then(connect_multipath),
         ["again", first, second] => address_of(first)
             .and_then(|first| address_of(second).and_then(|second| connect_twice(first, second))),
+        ["hammer", address] => address_of(address).and_then(hammer),
         ["serve", address] => address_of(address).and_then(|at| serve(at, SocketFlags::empty())),
         ["serve-late", address] => {
             address_of(address).and_then(|at| serve(at, SocketFlags::NONBLOCK))
@@ -289,6 +290,32 @@ fn connect_twice(first: SocketAddr, second: SocketAddr) -> Played<()> {
     say(&outcome(&connect(&socket, &first)));
     say(&outcome(&connect_unspec(&socket)));
     say(&outcome(&connect(&socket, &second)));
+    Ok(())
+}
+
+/// Threads that connect, disconnect, shut down and set options of one socket, for a while.
+fn hammer(address: SocketAddr) -> Played<()> {
+    let end = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < end {
+        let socket = tcp(address, SocketFlags::NONBLOCK, None)?;
+        let round = Instant::now() + Duration::from_millis(150);
+        let again = |act: &dyn Fn()| {
+            while Instant::now() < round {
+                act();
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| again(&|| drop(connect(&socket, &address))));
+            }
+            scope.spawn(|| again(&|| drop(connect_unspec(&socket))));
+            scope.spawn(|| again(&|| drop(shutdown(&socket, Shutdown::Both))));
+            scope.spawn(|| again(&|| drop(sockopt::set_tcp_congestion(&socket, "reno"))));
+            scope.spawn(|| again(&|| drop(send(&socket, b"x", SendFlags::NOSIGNAL))));
+            scope.spawn(|| again(&|| drop(ready(&socket, PollFlags::OUT, 0))));
+        });
+    }
+    say("done");
     Ok(())
 }
 

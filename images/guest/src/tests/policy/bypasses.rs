@@ -6,13 +6,13 @@ use std::time::Duration;
 use tidelock_wire::{Decision, Mode};
 
 use super::{
-    LONG_MS, OTHER, Report, SERVER, SHORT, Test, begin, child, connects_to, everything, nothing,
-    server,
+    LONG_MS, OTHER, Report, SERVER, SHORT, SIX, Test, begin, child, connects_to, everything,
+    nothing, server,
 };
 use crate::{
     failure::{Checked, ensure},
     intercept::{self, Actor, Decider},
-    module,
+    module, procfs,
     userland::net,
 };
 
@@ -21,6 +21,9 @@ pub(super) const TESTS: &[Test] = &[
     child("policy.bypass_mptcp", SHORT, mptcp),
     child("policy.bypass_unspec", SHORT, unspec),
     child("policy.bypass_older", SHORT, older),
+    child("policy.bypass_any", SHORT, any),
+    child("policy.syn_cookies", SHORT, syn_cookies),
+    child("policy.threads", SHORT, threads),
 ];
 
 fn fastopen(_: &mut Report) -> Checked<String> {
@@ -92,6 +95,51 @@ fn older(_: &mut Report) -> Checked<String> {
     let decider = Decider::start(everything)?;
     super::visit(SERVER)?;
     server.says("accepted")?;
+    decider.stop()?;
+    Ok(String::new())
+}
+
+/// The unspecified address is this host, and is decided as that.
+fn any(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    let (server, six) = (server(SERVER)?, server(SIX)?);
+    let decider = Decider::start(|seen| {
+        let deny = connects_to(seen, SERVER) || connects_to(seen, SIX);
+        Some(if deny {
+            Decision::Deny
+        } else {
+            Decision::Plain
+        })
+    })?;
+    for address in ["0.0.0.0:7001", "[::]:7001"] {
+        Actor::start(&format!("connect {address}"))?.says("CONNREFUSED")?;
+    }
+    server.is_silent(Duration::from_millis(100))?;
+    six.is_silent(Duration::from_millis(100))?;
+    decider.stop()?;
+    Ok(String::new())
+}
+
+/// A listener under a flood answers without a socket: still for those that are allowed.
+fn syn_cookies(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    procfs::set("/proc/sys/net/ipv4/tcp_syncookies", "2")?;
+    let server = server(SERVER)?;
+    let decider = Decider::start(everything)?;
+    super::visit(SERVER)?;
+    server.says("accepted")?;
+    decider.stop()?;
+    Ok(String::new())
+}
+
+/// Threads that do everything at once with one socket: nothing breaks, whatever comes of it.
+fn threads(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    let server = server(SERVER)?;
+    let decider = Decider::start(everything)?;
+    let client = Actor::start(&format!("hammer {SERVER}"))?;
+    client.says("done")?;
+    drop(server);
     decider.stop()?;
     Ok(String::new())
 }

@@ -1,64 +1,102 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The module comes and goes while sockets are open.
+//! The module comes and goes while others use the network.
 
-use std::time::Duration;
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
+use rustix::io::Errno;
 use tidelock_wire::Mode;
 
 use super::{LONG_MS, OTHER, Report, SERVER, SHORT, Test, begin, child, everything, server, visit};
 use crate::{
-    failure::Checked,
+    failure::{Checked, Failure, ensure},
     intercept::{Actor, Decider, configure},
     module,
+    userland::net,
 };
 
 pub(super) const TESTS: &[Test] = &[
     child("policy.unload_with_sockets", SHORT, unload_with_sockets),
     child("policy.unload_while_asking", SHORT, unload_while_asking),
+    child("policy.load_under_traffic", SHORT, load_under_traffic),
 ];
 
-/// A server that sleeps in accept, and connections that are open, live on without the module.
+/// While somebody has a socket of ours.
+fn is_kept() -> Checked<()> {
+    let result = module::try_unload();
+    ensure(result == Err(Errno::AGAIN), || {
+        format!("unloading with sockets open came to {result:?}, not EAGAIN")
+    })
+}
+
+/// Once nobody has: a socket is closed a moment after its process has ended.
+fn unload_soon() -> Checked<()> {
+    let began = Instant::now();
+    loop {
+        match module::try_unload() {
+            Ok(()) => return Ok(()),
+            Err(Errno::AGAIN) if began.elapsed() < Duration::from_secs(10) => {
+                sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(Failure::system("unload the module")(error)),
+        }
+    }
+}
+
+/// A socket keeps the module, and lets go of it when it is closed.
 fn unload_with_sockets(_: &mut Report) -> Checked<String> {
     begin(Mode::Enforce, LONG_MS)?;
-    let server = server(SERVER)?;
-    let decider = Decider::start(everything)?;
-    visit(SERVER)?;
-    server.says("accepted")?;
-    decider.stop()?;
-    for _ in 0..10 {
-        module::unload()?;
+    for _ in 0..5 {
+        let server = server(SERVER)?;
+        let decider = Decider::start(everything)?;
         visit(SERVER)?;
         server.says("accepted")?;
-        module::load()?;
-        visit(SERVER)?;
-        server.says("accepted")?;
+        decider.stop()?;
+        is_kept()?;
+        drop(server);
+        unload_soon()?;
+        begin(Mode::Enforce, LONG_MS)?;
     }
-    module::unload()?;
-    visit(SERVER)?;
-    server.says("accepted")?;
     Ok(String::new())
 }
 
-/// Who waits for a verdict when the module goes is refused, and then the network is as it was.
+/// Who ends while a verdict is waited for leaves nothing behind.
 fn unload_while_asking(_: &mut Report) -> Checked<String> {
     begin(Mode::Enforce, LONG_MS)?;
-    let (server, late) = (
-        server(SERVER)?,
-        Actor::start(&format!("serve-late {OTHER}"))?,
-    );
-    late.says("listening")?;
     let waiting = Actor::start(&format!("connect {SERVER}"))?;
-    let mut polling = Actor::start(&format!("connect-late {OTHER}"))?;
+    let polling = Actor::start(&format!("connect-late {OTHER}"))?;
     polling.says("INPROGRESS")?;
     waiting.is_silent(Duration::from_millis(200))?;
-    module::unload()?;
-    waiting.says("CONNREFUSED")?;
-    polling.go_on()?;
+    is_kept()?;
+    drop(waiting);
+    drop(polling);
+    // The questions wait for their deadline, which keeps nobody.
+    unload_soon()?;
+    begin(Mode::Off, LONG_MS)?;
+    let server = server(SERVER)?;
     visit(SERVER)?;
-    server.says("accepted")?;
-    module::load()?;
-    configure(Mode::Off, LONG_MS)?;
-    visit(SERVER)?;
-    server.says("accepted")?;
+    server.says("accepted").map(|()| String::new())
+}
+
+/// Loaded again and again beside a server and clients that know nothing of it.
+fn load_under_traffic(report: &mut Report) -> Checked<String> {
+    net::bring_up_loopback()?;
+    let mut cycles = 0;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(8) {
+        let server = server(SERVER)?;
+        visit(SERVER)?;
+        module::load()?;
+        visit(SERVER)?;
+        configure(Mode::Permissive, LONG_MS)?;
+        visit(SERVER)?;
+        is_kept()?;
+        drop(server);
+        unload_soon()?;
+        cycles += 1;
+    }
+    report.note("cycles", cycles)?;
     Ok(String::new())
 }
