@@ -4,3 +4,9 @@
 #![forbid(unsafe_code)]
 
 pub mod attest;
+pub mod audit;
+pub mod config;
+pub mod denied;
+pub mod generation;
+pub mod reasons;
+pub mod state;
