@@ -43,13 +43,17 @@ pub struct ExplainRequest {
 /// What would be decided, and on what ground.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ExplainReport {
-    /// What would be decided; none when the process could not be attested.
+    /// What would be decided.
     pub decision: Decided,
-    /// What is known of the process; none when it could not be attested.
-    pub attested: Option<Attested>,
-    /// The policy's own account: its input, the rules that were true. As the policy engine
-    /// gives it.
-    pub account: serde_json::Value,
+    /// What is known of the process.
+    pub attested: Attested,
+    /// What the policy was asked: its `input`.
+    pub input: serde_json::Value,
+    /// What each rule says of it, and which lines were evaluated; none where the policy failed.
+    /// As the policy engine gives it.
+    pub account: Option<serde_json::Value>,
+    /// What else must be known to read this.
+    pub notes: Vec<String>,
     /// The policy's revision.
     pub revision: String,
     /// The policy's digest.
@@ -68,7 +72,7 @@ pub struct Decided {
     /// The peers allowed.
     pub peers: Vec<String>,
     /// How long it may be kept, in seconds.
-    pub ttl_seconds: u64,
+    pub ttl_seconds: u32,
 }
 
 /// What is known of a process.

@@ -22,7 +22,8 @@ pub use error::ErrorReport;
 pub use explain::{Attested, Decided, Direction, ExplainReport, ExplainRequest};
 pub use mode::{Mode, ModeReport, ModeRequest, ModeSource, UnknownMode};
 pub use policy::{
-    ActivateRequest, HistoryReport, PolicyReport, Revision, TestCase, TestReport, TestRequest,
+    ActivateRequest, HistoryReport, PolicyReport, Revision, TestCase, TestOutcome, TestReport,
+    TestRequest,
 };
 pub use status::{Counts, DeviceReport, DeviceState, KernelReport, ModuleReport, StatusReport};
 

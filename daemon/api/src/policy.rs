@@ -29,35 +29,61 @@ pub struct ActivateRequest {
 }
 
 /// Tests a policy, without putting it in force.
-#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestRequest {
-    /// The bundle's folder, as the daemon sees it; none: the one in force.
-    #[serde(default)]
-    pub path: Option<PathBuf>,
+    /// The bundle's folder, as the daemon sees it; absolute.
+    pub path: PathBuf,
 }
 
 /// How the tests that a bundle brings along ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TestReport {
-    /// Each test. None at all is not a pass.
+    /// Each test, by name.
     pub tests: Vec<TestCase>,
 }
 
 impl TestReport {
-    /// Whether there are tests, and all passed.
+    /// Whether something was tested, and nothing failed. What is skipped is no pass.
     pub fn passed(&self) -> bool {
-        !self.tests.is_empty() && self.tests.iter().all(|test| test.failure.is_none())
+        let count = |outcome| {
+            let tests = self.tests.iter();
+            tests.filter(|test| test.outcome == outcome).count()
+        };
+        count(TestOutcome::Pass) > 0
+            && count(TestOutcome::Fail) == 0
+            && count(TestOutcome::Error) == 0
     }
 }
 
 /// One test.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TestCase {
-    /// Its name.
+    /// Its name, such as `data.tidelock_test.test_known`.
     pub name: String,
-    /// How it failed, if so.
-    pub failure: Option<String>,
+    /// Its file in the bundle.
+    pub file: String,
+    /// Its line, counted from 1.
+    pub line: u32,
+    /// How it ended.
+    pub outcome: TestOutcome,
+    /// Why it could not be evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How a test ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TestOutcome {
+    /// The rule is true.
+    Pass,
+    /// The rule is false or undefined.
+    Fail,
+    /// The rule cannot be evaluated.
+    Error,
+    /// It is marked as not ready.
+    Skipped,
 }
 
 /// The policies there were.
@@ -78,4 +104,31 @@ pub struct Revision {
     pub activated: String,
     /// Whether it is the one in force.
     pub current: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skip_is_no_pass() {
+        let report = |outcomes: &[TestOutcome]| TestReport {
+            tests: outcomes
+                .iter()
+                .map(|outcome| TestCase {
+                    name: "t".into(),
+                    file: "f".into(),
+                    line: 1,
+                    outcome: *outcome,
+                    reason: None,
+                })
+                .collect(),
+        };
+        use TestOutcome::{Error, Fail, Pass, Skipped};
+        assert!(report(&[Pass]).passed());
+        assert!(report(&[Pass, Skipped]).passed());
+        for outcomes in [&[][..], &[Skipped], &[Pass, Fail], &[Error, Pass]] {
+            assert!(!report(outcomes).passed(), "{outcomes:?}");
+        }
+    }
 }

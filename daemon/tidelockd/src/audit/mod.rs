@@ -35,9 +35,15 @@ const SUMMARY: Duration = Duration::from_secs(1);
 /// Takes lines from everywhere.
 #[derive(Clone, Debug)]
 pub struct Audit {
-    queue: SyncSender<Line>,
+    queue: SyncSender<Message>,
     overflown: Arc<Mutex<Suppressed>>,
     suppressed: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(Box<Line>),
+    End,
 }
 
 /// Where lines go.
@@ -53,12 +59,17 @@ pub struct Sinks {
 
 /// The writer, to be waited for in the end.
 #[derive(Debug)]
-pub struct Writer(JoinHandle<()>);
+pub struct Writer {
+    thread: JoinHandle<()>,
+    queue: SyncSender<Message>,
+}
 
 impl Writer {
-    /// Waits until everything is written. Every [`Audit`] must be gone by then.
-    pub fn join(self) {
-        if self.0.join().is_err() {
+    /// Waits until everything is written that was handed over before.
+    pub fn finish(self) {
+        // Where nobody listens any more there is nobody to end.
+        let _ = self.queue.send(Message::End);
+        if self.thread.join().is_err() {
             tracing::error!("the audit's writer has ended before its time: lines are missing");
         }
     }
@@ -70,9 +81,9 @@ impl Audit {
     /// # Errors
     /// When there is no thread for it.
     pub fn start(sinks: Sinks) -> io::Result<(Self, Writer)> {
-        let (queue, lines) = sync_channel(QUEUE);
+        let (queue, messages) = sync_channel(QUEUE);
         let audit = Self {
-            queue,
+            queue: queue.clone(),
             overflown: Arc::default(),
             suppressed: Arc::default(),
         };
@@ -87,14 +98,15 @@ impl Audit {
         };
         let thread = thread::Builder::new()
             .name("audit".into())
-            .spawn(move || state.run(&lines))?;
-        Ok((audit, Writer(thread)))
+            .spawn(move || state.run(&messages))?;
+        Ok((audit, Writer { thread, queue }))
     }
 
     /// Writes a line, or counts it.
     pub fn write(&self, line: Line) {
         let event = line.event;
-        if self.queue.try_send(line).is_err() {
+        let message = Message::Line(Box::new(line));
+        if self.queue.try_send(message).is_err() {
             let mut overflown = self
                 .overflown
                 .lock()
@@ -121,13 +133,13 @@ struct State {
 }
 
 impl State {
-    fn run(mut self, lines: &Receiver<Line>) {
+    fn run(mut self, messages: &Receiver<Message>) {
         let mut last = Instant::now();
         loop {
-            match lines.recv_timeout(SUMMARY) {
-                Ok(line) => self.take(&line),
+            match messages.recv_timeout(SUMMARY) {
+                Ok(Message::Line(line)) => self.take(&line),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.summarise(),
+                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return self.summarise(),
             }
             if last.elapsed() >= SUMMARY {
                 last = Instant::now();

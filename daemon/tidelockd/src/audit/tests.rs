@@ -53,8 +53,7 @@ fn a_line_is_one_object_whatever_a_process_calls_itself() {
     let dir = tempfile::tempdir().unwrap();
     let (audit, writer) = Audit::start(sinks(dir.path(), 10)).unwrap();
     audit.write(line(Event::Denied));
-    drop(audit);
-    writer.join();
+    writer.finish();
     let lines = lines(dir.path());
     let expected = serde_json::json!({
         "time": "1970-01-01T00:00:00.000000Z", "event": "denied", "direction": "connect",
@@ -74,11 +73,7 @@ fn what_is_left_out_is_counted_to_the_last() {
         audit.write(line(Event::Allowed));
     }
     audit.write(line(Event::Error));
-    let counts = audit.clone();
-    drop(audit);
-    let suppressed = Arc::clone(&counts.suppressed);
-    drop(counts);
-    writer.join();
+    writer.finish();
     let lines = lines(dir.path());
     let written = lines.iter().filter(|line| line["event"] != "suppressed");
     let (mut missing, written) = (0, written.count() as u64);
@@ -87,7 +82,7 @@ fn what_is_left_out_is_counted_to_the_last() {
     }
     assert!(written >= 5, "{written}");
     assert_eq!(written + missing, total + 1);
-    assert_eq!(suppressed.load(Ordering::Relaxed), missing);
+    assert_eq!(audit.suppressed(), missing);
 }
 
 #[test]
@@ -115,6 +110,5 @@ fn the_journal_gets_the_same_with_its_own_fields() {
     assert!(
         text.contains("\nPRIORITY=4\nSYSLOG_IDENTIFIER=tidelock-audit\nTIDELOCK_EVENT=denied\n")
     );
-    drop(audit);
-    writer.join();
+    writer.finish();
 }

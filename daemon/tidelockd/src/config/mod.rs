@@ -271,6 +271,9 @@ mod tests {
         assert!(config.audit.file.is_some() && config.audit.journal);
         // A table that is there and says nothing is as one that is not.
         assert_eq!(parse("[audit]\n[policy]\n").unwrap(), config);
+        // The packaged file says what the defaults are.
+        let packaged = include_str!("../../../systemd/tidelockd.toml");
+        assert_eq!(parse(packaged).unwrap(), config);
         let missing = Source::Named("/no/such.toml".into());
         let error = Config::load(&missing).unwrap_err().to_string();
         assert!(error.contains("/no/such.toml"), "{error}");

@@ -41,6 +41,11 @@ impl Channel {
     /// # Errors
     /// When it cannot be waited for.
     pub fn new(fd: OwnedFd) -> Result<Self, ChannelError> {
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, for types whose descriptor can be closed while it \
+                      is registered; an OwnedFd's cannot"
+        )]
         AsyncFd::with_interest(fd, Interest::READABLE | Interest::WRITABLE)
             .map(|fd| Self { fd })
             .map_err(|source| ChannelError::Io {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The first frame: who is there, and whether it can be spoken with.
 
-use tidelock_wire::{ABI_VERSION, Answer, DecodeError, EngineState, Frame, HEADER_LEN, Hello, MAGIC, WIRE_VERSION};
+use tidelock_wire::{
+    ABI_VERSION, Answer, DecodeError, EngineState, Frame, HEADER_LEN, Hello, MAGIC, WIRE_VERSION,
+};
 
 /// The module cannot be spoken with.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,10 +147,7 @@ mod tests {
 
     #[test]
     fn a_hello_of_another_form_still_tells_its_version() {
-        let mut longer = bytes(Answer::Hello(Hello {
-            abi: 77,
-            ..hello()
-        }));
+        let mut longer = bytes(Answer::Hello(Hello { abi: 77, ..hello() }));
         longer.extend([0; 4]);
         longer[4] += 4;
         assert_eq!(read(&longer), Err(GreetingError::Abi { module: 77 }));

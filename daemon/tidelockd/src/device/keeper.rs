@@ -72,7 +72,14 @@ impl Keeper {
     /// Serves until the device is lost.
     async fn serve(&mut self, session: &Arc<Session>, backoff: &mut Backoff) -> SessionError {
         let server = Arc::clone(&self.server);
-        let listening = session.listen(async |question| server.take(session, question).await);
+        let listening = async {
+            loop {
+                match session.question().await {
+                    Ok(question) => server.take(session, question).await,
+                    Err(error) => break error,
+                }
+            }
+        };
         tokio::select! {
             error = listening => error,
             error = self.configure(session, backoff) => error,

@@ -50,7 +50,9 @@ pub enum SessionError {
     #[error("the module does not answer within {} s", PATIENCE.as_secs())]
     Silent,
     /// It does not do what it is asked.
-    #[error("the module does not know the request {request}: install module and daemon of the same release")]
+    #[error(
+        "the module does not know the request {request}: install module and daemon of the same release"
+    )]
     Refused {
         /// Which one.
         request: &'static str,
@@ -73,6 +75,7 @@ pub struct Question {
 }
 
 /// An answer to a request of ours.
+#[derive(Debug)]
 enum Reply {
     Status(Status),
     Refused(Refusal),
@@ -104,32 +107,25 @@ impl Session {
         Ok((session, hello))
     }
 
-    /// Listens to the kernel for as long as it can be, and hands each question to `take`, which
-    /// may hold up the next. Answers to [`Self::request`] arrive here too.
+    /// Waits for the next question. Answers to [`Self::request`] arrive meanwhile, so somebody
+    /// must wait here for as long as the session is used.
     ///
     /// # Errors
-    /// Always: it returns when there is nothing more to hear.
-    pub async fn listen(&self, mut take: impl AsyncFnMut(Question)) -> SessionError {
+    /// When there is nothing more to hear.
+    pub async fn question(&self) -> Result<Question, SessionError> {
         let mut buffer = [0; MAX_FRAME];
         loop {
-            let bytes = match self.channel.receive(&mut buffer).await {
-                Ok(bytes) => bytes,
-                Err(error) => return error.into(),
-            };
-            let frame = match Frame::<Answer<'_>>::decode(bytes) {
-                Ok(frame) => frame,
-                Err(error) => return SessionError::Nonsense(error),
-            };
+            let bytes = self.channel.receive(&mut buffer).await?;
+            let frame = Frame::<Answer<'_>>::decode(bytes).map_err(SessionError::Nonsense)?;
             match frame.message {
                 Answer::Ask(ask) => {
-                    let question = Question {
+                    return Ok(Question {
                         id: frame.id,
                         direction: ask.direction,
                         local: ask.local,
                         remote: ask.remote,
                         facts: Facts::of_task(&ask.task),
-                    };
-                    take(question).await;
+                    });
                 }
                 Answer::Status(status) => self.settle(frame.id, Reply::Status(status)),
                 Answer::Refused(refusal) => self.settle(frame.id, Reply::Refused(refusal)),
@@ -155,7 +151,8 @@ impl Session {
         self.pending().insert(id, send);
         let reply = async {
             self.send(id, request).await?;
-            receive.await.map_err(|_| ChannelError::Vanished.into())
+            let gone = |_| SessionError::Channel(ChannelError::Vanished);
+            receive.await.map_err(gone)
         };
         let reply = timeout(PATIENCE, reply).await;
         // It was taken out when it was answered.
@@ -177,7 +174,10 @@ impl Session {
     async fn send(&self, id: u64, message: Request) -> Result<(), SessionError> {
         let mut buffer = [0; MAX_FRAME];
         let len = Frame { id, message }.encode(&mut buffer)?;
-        Ok(self.channel.send(buffer.get(..len).unwrap_or_default()).await?)
+        Ok(self
+            .channel
+            .send(buffer.get(..len).unwrap_or_default())
+            .await?)
     }
 
     fn settle(&self, id: u64, reply: Reply) {

@@ -63,8 +63,7 @@ impl Views {
 
     /// The settings are in force.
     pub(super) fn serving(&self) {
-        self.0
-            .send_modify(|view| view.state = DeviceState::Serving);
+        self.0.send_modify(|view| view.state = DeviceState::Serving);
     }
 
     /// It is closed, or cannot be opened. Returns whether that is news.
