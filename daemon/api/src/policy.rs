@@ -112,6 +112,7 @@ mod tests {
 
     #[test]
     fn a_skip_is_no_pass() {
+        use TestOutcome::{Error, Fail, Pass, Skipped};
         let report = |outcomes: &[TestOutcome]| TestReport {
             tests: outcomes
                 .iter()
@@ -124,7 +125,6 @@ mod tests {
                 })
                 .collect(),
         };
-        use TestOutcome::{Error, Fail, Pass, Skipped};
         assert!(report(&[Pass]).passed());
         assert!(report(&[Pass, Skipped]).passed());
         for outcomes in [&[][..], &[Skipped], &[Pass, Fail], &[Error, Pass]] {

@@ -16,7 +16,7 @@ use tidelock_api::ErrorReport;
 use tokio::{net::UnixStream, time::timeout};
 
 /// How long the daemon may take. Activating a policy runs its tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The daemon does not answer, or not with what was asked for.
 #[derive(Debug, thiserror::Error)]

@@ -180,14 +180,14 @@ pub const fn name(mode: DecisionMode) -> &'static str {
 mod tests {
     use super::*;
 
-    fn decided(mode: DecisionMode, ttl_seconds: u32) -> Result<Decision, JudgeError> {
-        Ok(Decision {
+    fn decided(mode: DecisionMode, ttl_seconds: u32) -> Decision {
+        Decision {
             mode,
             spiffe_id: None,
             peers: Vec::new(),
             ttl_seconds,
             reason: "because".into(),
-        })
+        }
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
             (DecisionMode::Plain, tidelock_wire::Decision::Plain),
             (DecisionMode::Mtls, tidelock_wire::Decision::Mtls),
         ] {
-            let verdict = verdict(&decided(mode, 5), 9, |text| {
+            let verdict = verdict(&Ok(decided(mode, 5)), 9, |text| {
                 assert_eq!(text, "because");
                 77
             });
@@ -209,7 +209,7 @@ mod tests {
             };
             assert_eq!(verdict, expected);
         }
-        let longest = verdict(&decided(DecisionMode::Plain, u32::MAX), 9, |_| 1);
+        let longest = verdict(&Ok(decided(DecisionMode::Plain, u32::MAX)), 9, |_| 1);
         assert_eq!(longest.ttl_ms, MAX_TTL_MS);
     }
 

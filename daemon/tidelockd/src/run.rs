@@ -97,7 +97,9 @@ pub async fn run(start: Start) -> Result<()> {
             task.abort();
         }
     }
-    helpers.into_iter().for_each(|task| task.abort());
+    for task in helpers {
+        task.abort();
+    }
     if let Err(error) = app.reasons.save() {
         tracing::warn!("reasons will not be known after the restart: {error}");
     }

@@ -117,15 +117,18 @@ impl Explain {
             let screen = Screen::stdout();
             let tone = if allowed { Tone::Good } else { Tone::Bad };
             let decision = screen.tone(tone, mode.as_str().unwrap_or_default());
-            let mut text = format!("{decision}: {}\n", plain(&explanation.decision.reason));
-            for rule in &explanation.rules {
+            let mut lines = vec![format!(
+                "{decision}: {}\n",
+                plain(&explanation.decision.reason)
+            )];
+            lines.extend(explanation.rules.iter().map(|rule| {
                 let value = rule
                     .value
                     .as_ref()
                     .map_or_else(|| "undefined".to_owned(), ToString::to_string);
-                text.push_str(&format!("{} = {}\n", plain(&rule.rule), plain(&value)));
-            }
-            put(&text)?;
+                format!("{} = {}\n", plain(&rule.rule), plain(&value))
+            }));
+            put(&lines.concat())?;
         }
         Ok(Exit::good(allowed))
     }

@@ -57,9 +57,9 @@ fn text(report: &DeniedReport) -> String {
             row.reason.clone(),
         ]
     }));
-    let mut text = table(&rows);
-    if report.others > 0 {
-        text.push_str(&format!("{} more of others\n", report.others));
-    }
-    text
+    let others = match report.others {
+        0 => String::new(),
+        others => format!("{others} more of others\n"),
+    };
+    table(&rows) + &others
 }

@@ -72,17 +72,16 @@ pub fn make(path: &Path, group: &str) -> Result<UnixListener, SocketError> {
     state::remove(&hidden)?;
     let listener = UnixListener::bind(&hidden).map_err(failed("make"))?;
     fs::set_permissions(&hidden, Permissions::from_mode(0o600)).map_err(failed("restrict"))?;
-    match group_id(group) {
-        Some(gid) => {
-            chown(&hidden, None, Some(gid))
-                .map_err(|errno| failed("give to its group")(errno.into()))?;
-            fs::set_permissions(&hidden, Permissions::from_mode(0o660))
-                .map_err(failed("open to its group"))?;
-        }
-        None => tracing::warn!(
+    if let Some(gid) = group_id(group) {
+        chown(&hidden, None, Some(gid))
+            .map_err(|errno| failed("give to its group")(errno.into()))?;
+        fs::set_permissions(&hidden, Permissions::from_mode(0o660))
+            .map_err(failed("open to its group"))?;
+    } else {
+        tracing::warn!(
             group,
             "there is no such group: the socket is for root alone (groupadd --system {group})"
-        ),
+        );
     }
     fs::rename(&hidden, path).map_err(failed("name"))?;
     Ok(listener)

@@ -47,12 +47,11 @@ impl Attestor for ControlGroup {
         // version 1 is in use, and the groups are told by its hierarchies.
         let unified = subject.facts.cgroup.as_deref().filter(|path| *path != "/");
         let all;
-        let paths = match unified {
-            Some(path) => vec![path],
-            None => {
-                all = subject.process.text("cgroup")?;
-                procfs::cgroups(&all)
-            }
+        let paths = if let Some(path) = unified {
+            vec![path]
+        } else {
+            all = subject.process.text("cgroup")?;
+            procfs::cgroups(&all)
         };
         found.container = paths.iter().find_map(|path| cgroup::container(path));
         found.systemd_unit = paths.iter().find_map(|path| cgroup::systemd_unit(path));

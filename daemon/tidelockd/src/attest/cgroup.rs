@@ -49,7 +49,7 @@ const UNITS: [&str; 5] = [".service", ".scope", ".socket", ".mount", ".swap"];
 
 /// The systemd unit: the first one on the way that is no slice.
 pub fn systemd_unit(path: &str) -> Option<String> {
-    let name = names(path)?.find(|name| !name.ends_with(".slice"))?;
+    let name = names(path)?.find(|name| slice(name).is_none())?;
     // systemd puts a line before names that could be taken for a file of the kernel.
     let name = name.strip_prefix('_').unwrap_or(name);
     let kind = UNITS.iter().find(|kind| name.ends_with(**kind))?;
@@ -76,7 +76,7 @@ pub fn container(path: &str) -> Option<Container> {
         if let (Some(id), Some(runtime)) = (id_of(name), folders.runtime()) {
             return Some(Container { id, runtime, pod });
         }
-        if name.ends_with(".slice") && folders == Folders::None {
+        if slice(name).is_some() && folders == Folders::None {
             pod = pod.or_else(|| pod_of_slice(name));
         } else if let Some(next) = folders.enter(name) {
             folders = next;
@@ -108,12 +108,12 @@ impl Folders {
     fn enter(self, name: &str) -> Option<Self> {
         match (self, name) {
             (Self::None, "docker") => Some(Self::Docker),
-            (Self::None, "ecs") => Some(Self::Ecs),
-            (Self::None, "kubepods") => Some(Self::Kubepods),
-            (Self::Kubepods, "burstable" | "besteffort") => Some(Self::Kubepods),
+            (Self::None, "kubepods") | (Self::Kubepods, "burstable" | "besteffort") => {
+                Some(Self::Kubepods)
+            }
             (Self::Kubepods, name) if name.starts_with("pod") => Some(Self::Pod),
-            // The cluster, the task.
-            (Self::Ecs, _) => Some(Self::Ecs),
+            // Below it the cluster, the task.
+            (Self::None, "ecs") | (Self::Ecs, _) => Some(Self::Ecs),
             _ => None,
         }
     }
@@ -126,6 +126,11 @@ impl Folders {
             Self::None | Self::Kubepods => None,
         }
     }
+}
+
+/// The name of a slice, without its kind.
+fn slice(name: &str) -> Option<&str> {
+    name.strip_suffix(".slice")
 }
 
 /// The parts of an absolute path; none of one that is not in its plain form.
@@ -150,7 +155,7 @@ fn id_of(text: &str) -> Option<String> {
 
 /// `kubepods-burstable-pod1a_2b.slice`, also below a prefix such as `kubelet-`.
 fn pod_of_slice(name: &str) -> Option<String> {
-    let name = name.strip_suffix(".slice")?;
+    let name = slice(name)?;
     let (before, uid) = name.rsplit_once("-pod")?;
     let kubepods = before.split('-').any(|part| part == "kubepods");
     kubepods.then(|| pod_uid(&uid.replace('_', "-"))).flatten()

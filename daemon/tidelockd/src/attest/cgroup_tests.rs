@@ -12,79 +12,82 @@ fn filled(path: &str) -> String {
         .replace("ID", ID)
 }
 
+/// Path, runtime, whether it is of the pod.
+const CONTAINERS: &[(&str, &str, bool)] = &[
+    // Docker, by either driver.
+    ("/docker/ID", "docker", false),
+    ("/system.slice/docker-ID.scope", "docker", false),
+    // With an init of its own inside.
+    ("/system.slice/docker-ID.scope/init.scope", "docker", false),
+    (
+        "/system.slice/docker-ID.scope/system.slice/nginx.service",
+        "docker",
+        false,
+    ),
+    // Amazon ECS.
+    ("/ecs/0123456789abcdef0123456789abcdef/ID", "docker", false),
+    (
+        "/ecs/cluster/0123456789abcdef0123456789abcdef/ID",
+        "docker",
+        false,
+    ),
+    // Podman: alone, in a pod of its own, with the group split off.
+    ("/machine.slice/libpod-ID.scope", "podman", false),
+    ("/machine.slice/libpod-ID.scope/container", "podman", false),
+    (
+        "/machine.slice/machine-libpod_pod_ID.slice/libpod-ID.scope",
+        "podman",
+        false,
+    ),
+    // nerdctl.
+    ("/system.slice/nerdctl-ID.scope", "containerd", false),
+    // Kubernetes, by either driver, with each runtime.
+    (
+        "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podPOD_.slice/cri-containerd-ID.scope",
+        "containerd",
+        true,
+    ),
+    (
+        "/kubepods.slice/kubepods-podPOD_.slice/cri-containerd-ID.scope",
+        "containerd",
+        true,
+    ),
+    (
+        "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podPOD_.slice/crio-ID.scope",
+        "cri-o",
+        true,
+    ),
+    (
+        "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podPOD_.slice/crio-ID.scope/container",
+        "cri-o",
+        true,
+    ),
+    (
+        "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podPOD_.slice/docker-ID.scope",
+        "docker",
+        true,
+    ),
+    ("/kubepods/besteffort/podPOD/ID", UNTOLD, true),
+    ("/kubepods/podPOD/ID", UNTOLD, true),
+    ("/kubepods/burstable/podPOD/crio-ID", "cri-o", true),
+    (
+        "/system.slice/containerd.service/kubepods-burstable-podPOD_.slice:cri-containerd:ID",
+        "containerd",
+        true,
+    ),
+    // kind, looked at from inside its node.
+    (
+        "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-podPOD_.slice/cri-containerd-ID.scope",
+        "containerd",
+        true,
+    ),
+];
+
 #[test]
 fn containers_of_every_runtime_are_told() {
-    for (path, runtime, pod) in [
-        // Docker, by either driver.
-        ("/docker/ID", "docker", false),
-        ("/system.slice/docker-ID.scope", "docker", false),
-        // With an init of its own inside.
-        ("/system.slice/docker-ID.scope/init.scope", "docker", false),
-        (
-            "/system.slice/docker-ID.scope/system.slice/nginx.service",
-            "docker",
-            false,
-        ),
-        // Amazon ECS.
-        ("/ecs/0123456789abcdef0123456789abcdef/ID", "docker", false),
-        (
-            "/ecs/cluster/0123456789abcdef0123456789abcdef/ID",
-            "docker",
-            false,
-        ),
-        // Podman: alone, in a pod of its own, with the group split off.
-        ("/machine.slice/libpod-ID.scope", "podman", false),
-        ("/machine.slice/libpod-ID.scope/container", "podman", false),
-        (
-            "/machine.slice/machine-libpod_pod_ID.slice/libpod-ID.scope",
-            "podman",
-            false,
-        ),
-        // nerdctl.
-        ("/system.slice/nerdctl-ID.scope", "containerd", false),
-        // Kubernetes, by either driver, with each runtime.
-        (
-            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podPOD_.slice/cri-containerd-ID.scope",
-            "containerd",
-            true,
-        ),
-        (
-            "/kubepods.slice/kubepods-podPOD_.slice/cri-containerd-ID.scope",
-            "containerd",
-            true,
-        ),
-        (
-            "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podPOD_.slice/crio-ID.scope",
-            "cri-o",
-            true,
-        ),
-        (
-            "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podPOD_.slice/crio-ID.scope/container",
-            "cri-o",
-            true,
-        ),
-        (
-            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podPOD_.slice/docker-ID.scope",
-            "docker",
-            true,
-        ),
-        ("/kubepods/besteffort/podPOD/ID", UNTOLD, true),
-        ("/kubepods/podPOD/ID", UNTOLD, true),
-        ("/kubepods/burstable/podPOD/crio-ID", "cri-o", true),
-        (
-            "/system.slice/containerd.service/kubepods-burstable-podPOD_.slice:cri-containerd:ID",
-            "containerd",
-            true,
-        ),
-        // kind, looked at from inside its node.
-        (
-            "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-podPOD_.slice/cri-containerd-ID.scope",
-            "containerd",
-            true,
-        ),
-    ] {
+    for (path, runtime, pod) in CONTAINERS {
         let found = container(&filled(path)).unwrap_or_else(|| panic!("{path}"));
-        assert_eq!((found.id.as_str(), found.runtime), (ID, runtime), "{path}");
+        assert_eq!((found.id.as_str(), found.runtime), (ID, *runtime), "{path}");
         assert_eq!(found.pod.as_deref(), pod.then_some(POD), "{path}");
     }
 }

@@ -178,7 +178,6 @@ fn device(stat: &Stat) -> (u32, u32) {
     clippy::unnecessary_cast,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
-    clippy::useless_conversion,
     reason = "the types of struct stat differ between architectures"
 )]
 fn key(stat: &Stat) -> Key {

@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(60)
+        Instant::now() + Duration::from_mins(1)
     }
 
     fn digest(hasher: &Hasher, key: Key, text: &[u8]) -> Result<Digest, HashError> {

@@ -33,14 +33,13 @@ impl Journal {
     /// # Errors
     /// When it does not take it; the next one connects anew.
     pub fn send(&mut self, fields: &[(&str, &str)]) -> io::Result<()> {
-        let socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => {
-                let socket = UnixDatagram::unbound()?;
-                socket.set_nonblocking(true)?;
-                socket.connect(&self.path)?;
-                socket
-            }
+        let socket = if let Some(socket) = self.socket.take() {
+            socket
+        } else {
+            let socket = UnixDatagram::unbound()?;
+            socket.set_nonblocking(true)?;
+            socket.connect(&self.path)?;
+            socket
         };
         socket.send(&entry(fields))?;
         self.socket = Some(socket);

@@ -187,26 +187,8 @@ fn resolve(path: &Path, raw: raw::Raw) -> Result<Config, ConfigError> {
         let message = format!("`{}` is no absolute path", value.display());
         Err(wrong(key, message))
     };
-    if !DEADLINE_MS.contains(&raw.deadline_ms) {
-        let (least, most) = (DEADLINE_MS.start(), DEADLINE_MS.end());
-        let message = format!("{} is not within {least} to {most}", raw.deadline_ms);
-        return Err(wrong("deadline-ms", message));
-    }
-    let prefix = |text: &String| {
-        parse_prefix(text).map_err(|error| wrong("exempt", format!("`{text}` {error}")))
-    };
-    let exempt = raw
-        .exempt
-        .iter()
-        .map(prefix)
-        .collect::<Result<Vec<_>, _>>()?;
-    let exempt = Exempt::new(&exempt).ok_or_else(|| {
-        let found = exempt.len();
-        wrong(
-            "exempt",
-            format!("{found} prefixes, and {MAX_EXEMPT} are allowed"),
-        )
-    })?;
+    check_deadline(raw.deadline_ms).map_err(|message| wrong("deadline-ms", message))?;
+    let exempt = exempt(&raw.exempt).map_err(|message| wrong("exempt", message))?;
     if !raw.metrics.listen.ip().is_loopback() {
         let message = format!(
             "`{}` is no loopback address: the metrics tell who talks to whom, without asking \
@@ -247,6 +229,22 @@ fn resolve(path: &Path, raw: raw::Raw) -> Result<Config, ConfigError> {
         },
         metrics: raw.metrics.enabled.then_some(raw.metrics.listen),
     })
+}
+
+fn check_deadline(deadline_ms: u32) -> Result<(), String> {
+    let (least, most) = (DEADLINE_MS.start(), DEADLINE_MS.end());
+    if DEADLINE_MS.contains(&deadline_ms) {
+        Ok(())
+    } else {
+        Err(format!("{deadline_ms} is not within {least} to {most}"))
+    }
+}
+
+fn exempt(texts: &[String]) -> Result<Exempt, String> {
+    let prefix = |text: &String| parse_prefix(text).map_err(|error| format!("`{text}` {error}"));
+    let prefixes = texts.iter().map(prefix).collect::<Result<Vec<_>, _>>()?;
+    let found = prefixes.len();
+    Exempt::new(&prefixes).ok_or_else(|| format!("{found} prefixes, and {MAX_EXEMPT} are allowed"))
 }
 
 #[cfg(test)]

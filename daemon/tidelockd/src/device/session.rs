@@ -150,7 +150,7 @@ impl Session {
         let (send, receive) = oneshot::channel();
         self.pending().insert(id, send);
         let reply = async {
-            self.send(id, request).await?;
+            self.send(id, &request).await?;
             let gone = |_| SessionError::Channel(ChannelError::Vanished);
             receive.await.map_err(gone)
         };
@@ -168,11 +168,12 @@ impl Session {
     /// # Errors
     /// When it cannot be said any more.
     pub async fn answer(&self, id: u64, verdict: Verdict) -> Result<(), SessionError> {
-        self.send(id, Request::Verdict(verdict)).await
+        self.send(id, &Request::Verdict(verdict)).await
     }
 
-    async fn send(&self, id: u64, message: Request) -> Result<(), SessionError> {
+    async fn send(&self, id: u64, request: &Request) -> Result<(), SessionError> {
         let mut buffer = [0; MAX_FRAME];
+        let message = *request;
         let len = Frame { id, message }.encode(&mut buffer)?;
         Ok(self
             .channel

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The administrators' interface and the metrics of the real daemon, by way of the real curl.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -128,9 +128,24 @@ fn what_is_not_understood_is_refused_in_words() {
     }
     // Where there is no module there is no table.
     let (status, body) = daemon.curl(&[], "/v1/connections");
-    if !std::path::Path::new("/proc/tidelock/connections").exists() {
+    if !Path::new("/proc/tidelock/connections").exists() {
         assert_eq!(status, 503, "{body}");
     }
+}
+
+/// What curl gets that runs as a user who is nobody.
+fn as_nobody(socket: &Path, words: &[&str]) -> (u32, serde_json::Value) {
+    let user = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    let how = ["--silent", "--show-error", "--write-out", "\n%{http_code}"];
+    let mut command = process::command("setpriv");
+    command
+        .args(user)
+        .arg("curl")
+        .args(how)
+        .arg("--unix-socket")
+        .arg(socket)
+        .args(words);
+    split(&process::run(command, None).unwrap())
 }
 
 #[test]
@@ -146,27 +161,7 @@ fn who_is_not_root_may_read_and_not_change() {
     let mode = fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "there is no group to open it to");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
-    let curl = |words: &[&str]| {
-        let mut command = process::command("setpriv");
-        command
-            .args([
-                "--reuid=65534",
-                "--regid=65534",
-                "--clear-groups",
-                "--",
-                "curl",
-            ])
-            .args([
-                "--silent",
-                "--show-error",
-                "--write-out",
-                "\n%{http_code}",
-                "--unix-socket",
-            ])
-            .arg(&socket)
-            .args(words);
-        split(&process::run(command, None).unwrap())
-    };
+    let curl = |words: &[&str]| as_nobody(&socket, words);
     assert_eq!(curl(&["http://t/v1/policy"]).0, 200);
     let before = daemon.get("/v1/policy");
     for words in [

@@ -21,7 +21,7 @@ use tidelock_wire::{
 };
 
 /// Where a test waits this long it has failed. Not a measure of anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The module, before it is opened.
 pub(crate) struct FakeModule {
