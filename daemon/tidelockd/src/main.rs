@@ -18,7 +18,12 @@ fn main() -> ExitCode {
         }
     };
     if cli.check_config {
-        println!("{}: good", source.path().display());
+        let path = source.path().display();
+        if source.path().exists() {
+            println!("{path}: good");
+        } else {
+            println!("{path} is not there: every setting has its default");
+        }
         return ExitCode::SUCCESS;
     }
     log::start(cli.log);

@@ -230,6 +230,14 @@ fn a_policy_is_activated_rolled_back_and_remembered() {
         (&revisions[0]["revision"], &revisions[0]["current"]),
         (&json!("other"), &json!(true))
     );
+    // It stays over a restart, for the configured folder has not changed since it was taken.
+    daemon.signal(Signal::TERM);
+    assert!(daemon.ended().success());
+    drop(opened);
+    let mut daemon = home.start(&[]);
+    let (opened, settings) = module.serving();
+    assert_eq!(settings.generation, activated.generation);
+    let post = |path: &str, body: &str| daemon.curl(&["-X", "POST", "--data", body], path);
     std::thread::scope(|scope| {
         let told = scope.spawn(|| opened.configured());
         let (_, body) = post("/v1/policy/rollback", "");

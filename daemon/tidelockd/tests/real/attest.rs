@@ -71,12 +71,10 @@ fn who_has_ended_is_refused() {
     let facts = subject.facts();
     // Ended and not yet waited for: its number is still its own, and nothing of it can be read.
     subject.child.kill().unwrap();
-    let error = loop {
-        match attest(&facts) {
-            Ok(_) => std::thread::yield_now(),
-            Err(error) => break error,
-        }
-    };
+    while !subject.has_ended() {
+        std::thread::yield_now();
+    }
+    let error = attest(&facts).unwrap_err();
     assert!(matches!(error, AttestError::Gone { .. }), "{error}");
     subject.end();
     let error = attest(&facts).unwrap_err();
@@ -99,12 +97,10 @@ fn who_runs_something_else_by_now_is_refused() {
     let facts = subject.facts();
     attest(&facts).unwrap();
     subject.go_on();
-    let error = loop {
-        match attest(&facts) {
-            Ok(_) => std::thread::yield_now(),
-            Err(error) => break error,
-        }
-    };
+    while !subject.runs(&next) {
+        std::thread::yield_now();
+    }
+    let error = attest(&facts).unwrap_err();
     assert!(
         matches!(error, AttestError::ExecutableChanged { .. }),
         "{error}"

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     fake::{FakeModule, hello},
     home::{Daemon, Home},
-    subjects::{Subject, sleeper, start},
+    subjects::{Subject, copy, sleeper, start},
 };
 use tidelock_wire::{ABI_VERSION, Decision, Hello, Mode};
 
@@ -92,27 +92,26 @@ fn reason(daemon: &Daemon, number: u32) -> String {
     found.unwrap()["text"].as_str().unwrap().to_owned()
 }
 
+/// One line each, in no order: a line is written after its answer.
 fn check_audit(home: &Home, digest: &str) {
     let audit = home.audit();
-    let events: Vec<_> = audit
-        .iter()
-        .map(|line| line["event"].as_str().unwrap())
-        .collect();
-    assert_eq!(events, ["allowed", "denied", "error"]);
-    assert_eq!(audit[0]["exe_sha256"], digest);
-    assert_eq!(audit[0]["mode"], "permissive");
-    assert!(
-        audit[2]["detail"]
-            .as_str()
-            .unwrap()
-            .contains("belongs to another process")
-    );
+    let line = |event: &str| {
+        let found: Vec<_> = audit.iter().filter(|line| line["event"] == event).collect();
+        assert_eq!(found.len(), 1, "{event}: {audit:?}");
+        found[0]
+    };
+    let allowed = line("allowed");
+    assert_eq!(allowed["exe_sha256"], digest);
+    assert_eq!(allowed["mode"], "permissive");
+    assert_eq!(line("denied")["reason"], "not listed");
+    let detail = line("error")["detail"].as_str().unwrap();
+    assert!(detail.contains("belongs to another process"), "{detail}");
+    assert_eq!(audit.len(), 3);
 }
 
 /// A copy of a program that waits for its input.
 fn sleeper_of(home: &Home, program: &str) -> Subject {
-    let path = fs::canonicalize(home.path()).unwrap().join("waiter");
-    fs::copy(program, &path).unwrap();
+    let path = copy(program, home.path(), "waiter");
     start(tidelock_host::process::command(path), "waiter")
 }
 

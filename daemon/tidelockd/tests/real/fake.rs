@@ -82,6 +82,7 @@ impl FakeModule {
     pub(crate) fn opened(&self, hello: Hello) -> Opened {
         let fd = accept(&self.listener).unwrap();
         set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE)).unwrap();
+        set_socket_timeout(&fd, Timeout::Send, Some(PATIENCE)).unwrap();
         let opened = Opened { fd };
         opened.say(0, Answer::Hello(hello));
         opened

@@ -3,10 +3,10 @@
 //! reads by, where there are others.
 
 use std::{
-    fs::{self, Permissions},
+    fs,
     io::Write as _,
     net::SocketAddr,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -28,7 +28,14 @@ pub(crate) fn start(mut command: Command, name: &str) -> Subject {
     let link = format!("/proc/{}/exe", child.id());
     loop {
         let exe = fs::read_link(&link).unwrap_or_default();
-        if exe.file_name().is_some_and(|found| found == name) {
+        // Named so early, and mapped a little later.
+        let maps = fs::read_to_string(format!("/proc/{}/maps", child.id())).unwrap_or_default();
+        let named = exe.file_name().is_some_and(|found| found == name);
+        if named
+            && maps
+                .lines()
+                .any(|line| line.ends_with(exe.to_str().unwrap()))
+        {
             return Subject { child, exe };
         }
         let ended = child.try_wait().unwrap();
@@ -49,9 +56,16 @@ pub(crate) fn sleeper(dir: &Path) -> Subject {
 
 /// A copy of `sleep`.
 pub(crate) fn program(dir: &Path, name: &str) -> PathBuf {
+    copy("/bin/sleep", dir, name)
+}
+
+/// A copy of a program. Made by another process: a descriptor that writes to it here would be
+/// inherited by whatever another thread starts just now, and what is written to cannot be run.
+pub(crate) fn copy(from: &str, dir: &Path, name: &str) -> PathBuf {
     let path = fs::canonicalize(dir).unwrap().join(name);
-    fs::copy("/bin/sleep", &path).unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    let mut install = process::command("install");
+    install.args(["-m", "755", from]).arg(&path);
+    process::run(install, None).unwrap();
     path
 }
 
@@ -63,6 +77,17 @@ impl Subject {
     /// Has a shell go on: it waits for a line.
     pub(crate) fn go_on(&mut self) {
         self.child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    }
+
+    /// Whether this is its program.
+    pub(crate) fn runs(&self, program: &Path) -> bool {
+        fs::read_link(format!("/proc/{}/exe", self.pid())).unwrap() == program
+    }
+
+    /// Whether it has ended, and only waits to be waited for.
+    pub(crate) fn has_ended(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        stat.rsplit_once(')').unwrap().1.starts_with(" Z ")
     }
 
     /// Ends it, and waits until its number is free again.
