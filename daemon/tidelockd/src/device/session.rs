@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One opening of the device, from the hello to its end.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tidelock_wire::{
+    Answer, DecodeError, Direction, EncodeError, Frame, Hello, MAX_FRAME, Refusal, Request, Status,
+    Verdict,
+};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    channel::{Channel, ChannelError},
+    greeting::{self, GreetingError},
+    place::{OpenError, Place},
+};
+use crate::attest::Facts;
+
+/// How long the first frame may take, and an answer. The kernel answers at once or is in
+/// trouble.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The device cannot be used, or not any more.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It is closed.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// It cannot be spoken with.
+    #[error(transparent)]
+    Greeting(#[from] GreetingError),
+    /// It says what is no frame.
+    #[error("the module says what is no frame: {0}: install module and daemon of the same release")]
+    Nonsense(DecodeError),
+    /// A frame of ours is too long, which none is.
+    #[error("a frame cannot be written: {0}")]
+    Encode(#[from] EncodeError),
+    /// It does not say what it should.
+    #[error("the module does not answer within {} s", PATIENCE.as_secs())]
+    Silent,
+    /// It does not do what it is asked.
+    #[error(
+        "the module does not know the request {request}: install module and daemon of the same release"
+    )]
+    Refused {
+        /// Which one.
+        request: &'static str,
+    },
+}
+
+/// A connection waits for a verdict.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Question {
+    /// What the verdict must carry.
+    pub id: u64,
+    /// Which end the process is.
+    pub direction: Direction,
+    /// This end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// Who.
+    pub facts: Facts,
+}
+
+/// An answer to a request of ours.
+#[derive(Debug)]
+enum Reply {
+    Status(Status),
+    Refused(Refusal),
+}
+
+/// One opening of the device.
+#[derive(Debug)]
+pub struct Session {
+    channel: Channel,
+    pending: Mutex<HashMap<u64, oneshot::Sender<Reply>>>,
+    last_id: AtomicU64,
+}
+
+impl Session {
+    /// Opens the device and reads the hello.
+    ///
+    /// # Errors
+    /// When it cannot be opened or spoken with.
+    pub async fn open(place: &Place) -> Result<(Self, Hello), SessionError> {
+        let channel = Channel::new(place.open()?)?;
+        let mut buffer = [0; MAX_FRAME];
+        let first = timeout(PATIENCE, channel.receive(&mut buffer)).await;
+        let hello = greeting::read(first.map_err(|_| SessionError::Silent)??)?;
+        let session = Self {
+            channel,
+            pending: Mutex::default(),
+            last_id: AtomicU64::new(0),
+        };
+        Ok((session, hello))
+    }
+
+    /// Waits for the next question. Answers to [`Self::request`] arrive meanwhile, so somebody
+    /// must wait here for as long as the session is used.
+    ///
+    /// # Errors
+    /// When there is nothing more to hear.
+    pub async fn question(&self) -> Result<Question, SessionError> {
+        let mut buffer = [0; MAX_FRAME];
+        loop {
+            let bytes = self.channel.receive(&mut buffer).await?;
+            let frame = Frame::<Answer<'_>>::decode(bytes).map_err(SessionError::Nonsense)?;
+            match frame.message {
+                Answer::Ask(ask) => {
+                    return Ok(Question {
+                        id: frame.id,
+                        direction: ask.direction,
+                        local: ask.local,
+                        remote: ask.remote,
+                        facts: Facts::of_task(&ask.task),
+                    });
+                }
+                Answer::Status(status) => self.settle(frame.id, Reply::Status(status)),
+                Answer::Refused(refusal) => self.settle(frame.id, Reply::Refused(refusal)),
+                // Only the first frame is one; nobody here asks for a self-test.
+                Answer::Hello(_) | Answer::SelfTest(_) => {
+                    tracing::warn!(id = frame.id, "the module says what nobody asked for");
+                }
+            }
+        }
+    }
+
+    /// Asks for [`Request::Status`] or [`Request::Configure`], while somebody listens.
+    ///
+    /// # Errors
+    /// When it is refused, or not answered.
+    pub async fn request(&self, request: Request) -> Result<Status, SessionError> {
+        let name = match &request {
+            Request::Configure(_) => "Configure",
+            _ => "Status",
+        };
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let (send, receive) = oneshot::channel();
+        self.pending().insert(id, send);
+        let reply = async {
+            self.send(id, &request).await?;
+            let gone = |_| SessionError::Channel(ChannelError::Vanished);
+            receive.await.map_err(gone)
+        };
+        let reply = timeout(PATIENCE, reply).await;
+        // It was taken out when it was answered.
+        self.pending().remove(&id);
+        match reply.map_err(|_| SessionError::Silent)?? {
+            Reply::Status(status) => Ok(status),
+            Reply::Refused(Refusal::Unsupported) => Err(SessionError::Refused { request: name }),
+        }
+    }
+
+    /// Answers a question.
+    ///
+    /// # Errors
+    /// When it cannot be said any more.
+    pub async fn answer(&self, id: u64, verdict: Verdict) -> Result<(), SessionError> {
+        self.send(id, &Request::Verdict(verdict)).await
+    }
+
+    async fn send(&self, id: u64, request: &Request) -> Result<(), SessionError> {
+        let mut buffer = [0; MAX_FRAME];
+        let message = *request;
+        let len = Frame { id, message }.encode(&mut buffer)?;
+        Ok(self
+            .channel
+            .send(buffer.get(..len).unwrap_or_default())
+            .await?)
+    }
+
+    fn settle(&self, id: u64, reply: Reply) {
+        let Some(waiting) = self.pending().remove(&id) else {
+            tracing::warn!(id, "the module answers what was not asked, or too late");
+            return;
+        };
+        // Who asked may have given up.
+        let _ = waiting.send(reply);
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Reply>>> {
+        // The table is whole after every statement that changes it.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
