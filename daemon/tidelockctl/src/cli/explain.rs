@@ -27,7 +27,7 @@ pub(crate) struct Explain {
     /// The process
     pid: u32,
 
-    /// The other end, such as 192.0.2.7:443 or [2001:db8::7]:443
+    /// The other end, such as `192.0.2.7:443` or `[2001:db8::7]:443`
     #[arg(value_name = "ADDR:PORT")]
     remote: SocketAddr,
 
