@@ -14,6 +14,7 @@
  */
 #include <linux/hashtable.h>
 #include <linux/jhash.h>
+#include <linux/kdev_t.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
@@ -250,6 +251,37 @@ struct tdl_ask *tdl_asks_next(void)
 	}
 	spin_unlock_bh(&tdl_asks_lock);
 	return ask;
+}
+
+/* What the core is to tell the daemon. The texts stay the question's. */
+void tdl_ask_describe(const struct tdl_ask *ask, struct tdl_ask_facts *facts)
+{
+	*facts = (struct tdl_ask_facts){
+		.started = ask->process.started,
+		.inode = ask->key.inode,
+		.changed = ask->key.changed,
+		.cgroup = ask->key.cgroup,
+		.executable_path = ask->texts.executable_path,
+		.cgroup_path = ask->texts.cgroup_path,
+		.local = ask->local,
+		.remote = ask->remote,
+		.direction = ask->key.direction,
+		.tgid = ask->process.tgid,
+		.uid = ask->key.uid,
+		.euid = ask->key.euid,
+		.gid = ask->key.gid,
+		.egid = ask->key.egid,
+		.major = MAJOR(ask->key.device),
+		.minor = MINOR(ask->key.device),
+		.generation = ask->key.inode_generation,
+		.network = ask->key.network,
+		.pid = ask->key.pid,
+		.user = ask->key.user,
+		.cgroup_namespace = ask->texts.cgroup_namespace,
+	};
+	/* The verdict is for all ports of a peer that connects. */
+	facts->remote.port = ask->key.remote.port;
+	memcpy(facts->comm, ask->process.comm, sizeof(facts->comm));
 }
 
 static struct tdl_ask *tdl_ask_by_id(u64 id)

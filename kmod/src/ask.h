@@ -56,6 +56,7 @@ u32 tdl_asks_count(void);
 /* For the session. */
 void tdl_asks_send_again(void);
 struct tdl_ask *tdl_asks_next(void);
+void tdl_ask_describe(const struct tdl_ask *ask, struct tdl_ask_facts *facts);
 void tdl_asks_verdict(const struct tdl_order *order);
 
 #endif /* TIDELOCK_ASK_H */

@@ -165,33 +165,9 @@ static bool tdl_session_has_room(struct tdl_session *s)
 
 static ssize_t tdl_session_question(const struct tdl_ask *ask, struct tdl_frame *frame)
 {
-	struct tdl_ask_facts facts = {
-		.started = ask->process.started,
-		.inode = ask->key.inode,
-		.changed = ask->key.changed,
-		.cgroup = ask->key.cgroup,
-		.executable_path = ask->texts.executable_path,
-		.cgroup_path = ask->texts.cgroup_path,
-		.local = ask->local,
-		.remote = ask->remote,
-		.direction = ask->key.direction,
-		.tgid = ask->process.tgid,
-		.uid = ask->key.uid,
-		.euid = ask->key.euid,
-		.gid = ask->key.gid,
-		.egid = ask->key.egid,
-		.major = MAJOR(ask->key.device),
-		.minor = MINOR(ask->key.device),
-		.generation = ask->key.inode_generation,
-		.network = ask->key.network,
-		.pid = ask->key.pid,
-		.user = ask->key.user,
-		.cgroup_namespace = ask->texts.cgroup_namespace,
-	};
+	struct tdl_ask_facts facts;
 
-	/* The verdict is for all ports of a peer that connects. */
-	facts.remote.port = ask->key.remote.port;
-	memcpy(facts.comm, ask->process.comm, sizeof(facts.comm));
+	tdl_ask_describe(ask, &facts);
 	return tdl_engine_ask(ask->id, &facts, frame->data, sizeof(frame->data));
 }
 

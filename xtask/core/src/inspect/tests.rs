@@ -169,7 +169,7 @@ fn each_instruction_that_has_no_place_in_a_kernel_is_found() {
         let found = broken(&draft);
         assert_eq!(found.len(), EXPORTS.len(), "{what}: {found:?}");
         assert!(
-            found[0].starts_with("tdl_core_check+0x4: "),
+            found[0].starts_with(&format!("{}+0x4: ", EXPORTS[0])),
             "{what}: {found:?}"
         );
         assert!(found[0].contains(said), "{what}: {found:?}");
@@ -188,12 +188,8 @@ fn names_relocations_and_entries_are_checked() {
         broken(&foreign),
         ["memcpy_toio is called, and nobody gives it"]
     );
-    let functions = vec![
-        "tdl_core_check",
-        "tdl_core_frame",
-        "tdl_core_hello",
-        "surplus",
-    ];
+    let mut functions = EXPORTS.to_vec();
+    let missing = std::mem::replace(&mut functions[3], "surplus");
     let renamed = Draft {
         functions,
         ..draft.clone()
@@ -201,8 +197,8 @@ fn names_relocations_and_entries_are_checked() {
     assert_eq!(
         broken(&renamed),
         [
-            "tdl_core_stamp is missing",
-            "surplus is visible to the rest of the kernel",
+            format!("{missing} is missing"),
+            "surplus is visible to the rest of the kernel".into(),
         ]
     );
     let gotpcrel = Draft {
@@ -219,7 +215,10 @@ fn names_relocations_and_entries_are_checked() {
     };
     assert_eq!(
         broken(&unmarked)[0],
-        "tdl_core_check+0x0: nop: an entry does not begin with endbr64"
+        format!(
+            "{}+0x0: nop: an entry does not begin with endbr64",
+            EXPORTS[0]
+        )
     );
 }
 
@@ -249,7 +248,10 @@ fn sections_and_frames_are_checked() {
     };
     assert_eq!(
         broken(&deep),
-        ["tdl_core_check takes 8200 bytes of stack, and 8192 are allowed"]
+        [format!(
+            "{} takes 8200 bytes of stack, and 8192 are allowed",
+            EXPORTS[0]
+        )]
     );
 }
 
