@@ -7,7 +7,8 @@
  * outlives the daemon: the next one to open the device is asked again.
  *
  * One spinlock holds all of it, the innermost of all. It is taken in process context only, but
- * below others that softirq takes as well, hence with softirq off. Nothing is done under it but that. Who has a reference may read what never changes, and, once done is completed, the
+ * below others that softirq takes as well, hence with softirq off. Nothing is done under it but
+ * that. Who has a reference may read what never changes, and, once done is completed, the
  * verdict.
  *
  * References: one for who opened it, one for the table, one for the deadline.

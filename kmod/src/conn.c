@@ -194,7 +194,7 @@ static void tdl_conns_sweep_all(void)
 		tdl_conns_visit(tdl_conn_orphan, &conn);
 		if (!conn)
 			return;
-		/* NULL: it is being released after all. Its entry is out of the table in any case. */
+		/* NULL: it is being released after all, and out of the table anyhow. */
 		removed = tdl_conn_remove(conn->sk);
 		if (removed)
 			tdl_conn_put(removed);

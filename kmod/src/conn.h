@@ -28,7 +28,7 @@ enum tdl_state {
 struct tdl_conn {
 	struct rhash_head node;
 	struct sock *sk;	/* the key, with a reference */
-	struct socket *sock;	/* only in its operations, and in works that its release waits for */
+	struct socket *sock;	/* only in its operations, and in works its release awaits */
 	struct rcu_head rcu;
 	refcount_t refs;
 	u64 id;
@@ -43,11 +43,11 @@ struct tdl_conn {
 	struct tdl_case c;	/* of the connect under way or done, or of the accept */
 
 	bool upper;		/* kTLS is being set: the operations are the kernel's meanwhile */
-	struct task_struct *opener;	/* who may send the SYN that was decided; compared only */
-	struct tdl_address opened;	/* where that one went, and its number: it alone is repeated */
+	struct task_struct *opener;	/* may send the decided SYN; compared only */
+	struct tdl_address opened;	/* where that went, and its number: what repeats it */
 	u32 opened_seq;
 
-	/* For a connect that does not block: armed while the question in c waits, with a reference. */
+	/* For a connect that does not block: armed, with a reference, while c.ask waits. */
 	struct tdl_watch watch;
 	struct work_struct work;
 	struct sockaddr_storage address;

@@ -9,8 +9,8 @@
  * A socket of ours keeps the module, as its operations' owner: it can be unloaded when the last
  * one is closed. Only the init functions run without such a reference: unloading waits for them.
  *  - A task that has read our pointer and not yet called it has not slept since
- *    (synchronize_rcu_tasks()); one that has called is inside of SRCU (synchronize_srcu()); one that
- *    has left SRCU and not yet our code has not slept either (synchronize_rcu_tasks() again).
+ *    (synchronize_rcu_tasks()); one that has called is inside of SRCU (synchronize_srcu()); one
+ *    that has left SRCU and not yet our code has not slept either (synchronize_rcu_tasks() again).
  */
 #include <linux/capability.h>
 #include <linux/fdtable.h>
