@@ -39,12 +39,22 @@ bool tdl_connect_is_undecided(struct tdl_conn *conn)
 	return state == TDL_WAITING || state == TDL_OPENING;
 }
 
-/* The verdict is in: this task may open what it says now, and nothing else. */
-static void tdl_connect_decided(struct tdl_conn *conn, const struct tdl_case *c,
+/*
+ * The verdict is in: this task may open what it says now, and nothing else. From the states that
+ * the caller may find; false when another thread has begun something meanwhile.
+ */
+static bool tdl_connect_decided(struct tdl_conn *conn, const struct tdl_case *c,
 				enum tdl_state state)
 {
+	bool mine;
+
 	spin_lock_bh(&conn->lock);
-	if (conn->state != TDL_CLOSED) {
+	/* A worker is in its own state; who calls comes from rest. */
+	if (state == TDL_OPENING)
+		mine = conn->state == TDL_OPENING;
+	else
+		mine = conn->state == TDL_IDLE || conn->state == TDL_DECIDED;
+	if (mine) {
 		conn->c = *c;
 		conn->c.ask = NULL;
 		conn->state = state;
@@ -52,6 +62,7 @@ static void tdl_connect_decided(struct tdl_conn *conn, const struct tdl_case *c,
 		memset(&conn->opened, 0, sizeof(conn->opened));
 	}
 	spin_unlock_bh(&conn->lock);
+	return mine;
 }
 
 /* It has been sent or never will be. */
@@ -89,7 +100,8 @@ static int tdl_connect_go(struct tdl_conn *conn, const struct tdl_case *c,
 
 	if (!tdl_decide_allows(&c->verdict))
 		return -ECONNREFUSED;
-	tdl_connect_decided(conn, c, TDL_DECIDED);
+	if (!tdl_connect_decided(conn, c, TDL_DECIDED))
+		return -EALREADY;
 	tdl_ops_settle(conn);
 	ret = tdl_connect_inner(conn, address, len, flags);
 	tdl_connect_opened(conn);
@@ -269,7 +281,9 @@ static void tdl_connect_send(struct tdl_conn *conn, const struct tdl_case *c)
 	struct socket *sock = conn->sock;
 	int ret;
 
-	tdl_connect_decided(conn, c, TDL_OPENING);
+	/* Only a release comes between. */
+	if (!tdl_connect_decided(conn, c, TDL_OPENING))
+		return;
 	ret = tdl_inner(sock)->connect(sock, (struct tdl_sockaddr *)&conn->address,
 				       conn->address_len, O_NONBLOCK);
 	tdl_connect_opened(conn);

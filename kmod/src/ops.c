@@ -24,6 +24,7 @@
 #include "conn.h"
 #include "connect.h"
 #include "ops.h"
+#include "policy.h"
 
 enum { TDL_V4, TDL_V6, TDL_FAMILIES };
 enum { TDL_GATE, TDL_SETTLED, TDL_TABLES };
@@ -221,6 +222,9 @@ static int tdl_setsockopt_conn(struct tdl_conn *conn, int level, int name, sockp
 
 	if (level == SOL_TCP && name == TCP_ULP)
 		return tdl_setsockopt_ulp(conn, value, len);
+	/* As where Fast Open is off: the SYN would come with the first write. */
+	if (level == SOL_TCP && name == TCP_FASTOPEN_CONNECT && tdl_policy_mode() != TDL_OFF)
+		return -EOPNOTSUPP;
 	if (level == SOL_TLS)
 		return tdl_setsockopt_upper(conn, level, name, value, len);
 	ret = tdl_inner(sock)->setsockopt(sock, level, name, value, len);
