@@ -3,6 +3,7 @@
 
 mod actor;
 mod decider;
+mod traffic;
 
 pub(crate) use actor::{ACT, Actor, play};
 pub(crate) use decider::{Decider, Seen, configure};

@@ -22,6 +22,7 @@ use rustix::{
     },
 };
 
+use super::traffic;
 use crate::{
     child,
     failure::{Checked, Failure, ensure},
@@ -133,6 +134,13 @@ impl Drop for Actor {
 pub(crate) fn play(part: &str) -> ExitCode {
     let words: Vec<&str> = part.split(' ').collect();
     let result = match words[..] {
+        ["as", user, ..] => {
+            let rest = words[2..].join(" ");
+            return match user.parse().map(traffic::become_user) {
+                Ok(Ok(())) => play(&rest),
+                _ => ExitCode::FAILURE,
+            };
+        }
         ["connect", address] => address_of(address).and_then(connect_and_wait),
         ["connect-late", address] => address_of(address).and_then(connect_without_waiting),
         ["fastopen", address] => address_of(address).and_then(send_with_syn),
@@ -144,6 +152,11 @@ pub(crate) fn play(part: &str) -> ExitCode {
         ["serve-late", address] => {
             address_of(address).and_then(|at| serve(at, SocketFlags::NONBLOCK))
         }
+        ["serve-polling", address] => address_of(address).and_then(traffic::serve_polling),
+        ["flood", address, count] => address_of(address)
+            .and_then(|at| traffic::flood(at, count.parse().map_err(|_| Errno::INVAL)?)),
+        ["echo", address] => address_of(address).and_then(traffic::echo),
+        ["talk", address] => address_of(address).and_then(traffic::talk),
         _ => Err(Errno::INVAL),
     };
     match result {
@@ -155,20 +168,20 @@ pub(crate) fn play(part: &str) -> ExitCode {
     }
 }
 
-type Played<T> = Result<T, Errno>;
+pub(super) type Played<T> = Result<T, Errno>;
 
 fn address_of(text: &str) -> Played<SocketAddr> {
     text.parse().map_err(|_| Errno::INVAL)
 }
 
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let mut out = std::io::stdout();
     // Who does not listen any more has ended the test.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// `ok`, or the name of the errno.
-fn outcome<T>(result: &Played<T>) -> String {
+pub(super) fn outcome<T>(result: &Played<T>) -> String {
     const NAMES: [(Errno, &str); 13] = [
         (Errno::ACCESS, "ACCESS"),
         (Errno::AGAIN, "AGAIN"),
@@ -193,12 +206,16 @@ fn outcome<T>(result: &Played<T>) -> String {
     }
 }
 
-fn wait_for_word() {
+pub(super) fn wait_for_word() {
     let mut line = String::new();
     let _ = std::io::stdin().read_line(&mut line);
 }
 
-fn tcp(address: SocketAddr, flags: SocketFlags, protocol: Option<Protocol>) -> Played<OwnedFd> {
+pub(super) fn tcp(
+    address: SocketAddr,
+    flags: SocketFlags,
+    protocol: Option<Protocol>,
+) -> Played<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -211,7 +228,7 @@ fn tcp(address: SocketAddr, flags: SocketFlags, protocol: Option<Protocol>) -> P
     )
 }
 
-fn ready(socket: impl AsFd, wanted: PollFlags, milliseconds: i64) -> Played<PollFlags> {
+pub(super) fn ready(socket: impl AsFd, wanted: PollFlags, milliseconds: i64) -> Played<PollFlags> {
     let mut entry = [PollFd::new(&socket, wanted)];
     let timeout = Timespec {
         tv_sec: milliseconds / 1000,
