@@ -167,8 +167,9 @@ static int tdl_connect_anew(struct tdl_conn *conn, struct tdl_sockaddr *address,
 		if (!left)
 			return tdl_connect_later(conn, &c, address, len);
 		if (left < 0) {
-			tdl_ask_put(c.ask);
-			return sock_intr_errno(timeout);
+			/* The attempt goes on, as that of a SYN does; a restarted call waits. */
+			left = tdl_connect_later(conn, &c, address, len);
+			return left == -EINPROGRESS ? sock_intr_errno(timeout) : left;
 		}
 		tdl_decide_answer(&c);
 	}
@@ -195,10 +196,11 @@ static int tdl_connect_disconnect(struct tdl_conn *conn, struct tdl_sockaddr *ad
 				  int flags)
 {
 	struct socket *sock = conn->sock;
-	int ret;
+	bool waited = tdl_connect_cancel(conn);
+	int ret = tdl_inner(sock)->connect(sock, address, len, flags);
 
-	tdl_connect_cancel(conn);
-	ret = tdl_inner(sock)->connect(sock, address, len, flags);
+	if (waited)
+		WRITE_ONCE(sock->sk->sk_err, ECONNRESET);
 	if (READ_ONCE(sock->sk->sk_state) == TCP_CLOSE) {
 		tdl_connect_reset(conn);
 		tdl_accept_cancel(conn);
@@ -226,6 +228,26 @@ int tdl_connect(struct tdl_conn *conn, struct tdl_sockaddr *address, int len, in
 	if (sock->state != SS_UNCONNECTED || READ_ONCE(sock->sk->sk_state) != TCP_CLOSE)
 		return tdl_connect_inner(conn, address, len, flags);
 	return tdl_connect_anew(conn, address, len, flags);
+}
+
+/* shutdown(2) of a connect that waits, or not: whether there was one, which is taken back then. */
+bool tdl_connect_shut(struct tdl_conn *conn)
+{
+	struct sock *sk = conn->sk;
+
+	if (!tdl_connect_cancel(conn))
+		return false;
+	/* As the kernel does with a SYN that is under way (inet_shutdown(), tcp_disconnect()). */
+	lock_sock(sk);
+	/* Else another thread has begun something since. */
+	if (sk->sk_state == TCP_CLOSE) {
+		sk->sk_prot->disconnect(sk, O_NONBLOCK);
+		WRITE_ONCE(sk->sk_err, ECONNRESET);
+		tdl_connect_reset(conn);
+	}
+	release_sock(sk);
+	tdl_sk_error_report(sk);
+	return true;
 }
 
 /* What the network's refusal does to a socket whose SYN was under way. */

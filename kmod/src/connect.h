@@ -17,6 +17,7 @@ int tdl_connect_await(struct tdl_conn *conn, bool nonblock, long timeout);
 
 void tdl_connect_prepare(struct tdl_conn *conn);
 bool tdl_connect_cancel(struct tdl_conn *conn);
+bool tdl_connect_shut(struct tdl_conn *conn);
 void tdl_connect_reset(struct tdl_conn *conn);
 
 #endif /* TIDELOCK_CONNECT_H */

@@ -190,15 +190,16 @@ static int tdl_listen(struct socket *sock, int backlog)
 static int tdl_shutdown_conn(struct tdl_conn *conn, int how)
 {
 	struct socket *sock = conn->sock;
-	/* As the kernel does with a SYN that is under way: it is taken back. */
-	bool waited = tdl_connect_cancel(conn);
-	int ret = tdl_inner(sock)->shutdown(sock, how);
+	int ret;
 
+	if (how >= SHUT_RD && how <= SHUT_RDWR && tdl_connect_shut(conn))
+		return 0;
+	ret = tdl_inner(sock)->shutdown(sock, how);
 	if (sock->state == SS_UNCONNECTED && READ_ONCE(sock->sk->sk_state) == TCP_CLOSE) {
 		tdl_connect_reset(conn);
 		tdl_accept_cancel(conn);
 	}
-	return waited ? 0 : ret;
+	return ret;
 }
 
 static int tdl_shutdown(struct socket *sock, int how)
