@@ -69,7 +69,7 @@ static struct file *tdl_withdraw_file(struct sock *sk)
 	/* Releasing takes the socket away under this lock, and frees it after a grace period. */
 	read_lock_bh(&sk->sk_callback_lock);
 	if (sk->sk_socket)
-		file = tdl_get_file_rcu((struct file __rcu __force **)&sk->sk_socket->file);
+		file = tdl_get_file_active(&sk->sk_socket->file);
 	read_unlock_bh(&sk->sk_callback_lock);
 	rcu_read_unlock();
 	return file;
