@@ -254,13 +254,12 @@ static void tdl_hook_unpublish(void)
 	WRITE_ONCE(tcpv6_prot.init, tdl_inner_init_v6);
 }
 
-/* No socket becomes ours any more, and nobody is about to make one so. Sleeps. */
+/* No socket becomes ours any more. Sleeps. */
 void tdl_hook_withdraw(void)
 {
 	tdl_hook_unpublish();
-	synchronize_rcu_tasks();
+	/* Who is inside may not have seen it; who is about to call will, inside. */
 	synchronize_srcu(&tdl_inside);
-	synchronize_rcu_tasks();
 }
 
 /* The same when no socket keeps the module: nobody is in an operation of ours either. */

@@ -29,6 +29,7 @@
 #include "ops.h"
 #include "policy.h"
 #include "recall.h"
+#include "session.h"
 #include "withdraw.h"
 
 /* Entries that are looked at between two walks over the table. */
@@ -163,6 +164,22 @@ static int tdl_withdraw_all(void)
 	return empty ? 0 : -EBUSY;
 }
 
+/*
+ * A task that was recalled from accept() still has the new socket it had brought, for a moment:
+ * waits until that is gone, so that unloading works at once. Others may keep the module for good
+ * (who traces it): that is for unloading to say.
+ */
+static void tdl_withdraw_settle(void)
+{
+	int i;
+
+	for (i = 0; i < TDL_ROUNDS; i++) {
+		if (module_refcount(THIS_MODULE) <= (tdl_session_is_open() ? 1 : 0))
+			return;
+		schedule_timeout_uninterruptible(1);
+	}
+}
+
 static int tdl_withdraw(void)
 {
 	int ret;
@@ -176,6 +193,8 @@ static int tdl_withdraw(void)
 	ret = tdl_withdraw_all();
 	if (ret)
 		pr_notice("some sockets could not be given back: %d\n", ret);
+	else
+		tdl_withdraw_settle();
 	return ret;
 }
 
