@@ -79,12 +79,11 @@ static int tdl_hook_users(struct sock *sk)
 static int tdl_hook_socket(struct sock *sk, int (*inner)(struct sock *sk))
 {
 	int cookie = srcu_read_lock(&tdl_inside);
-	int ret = sk->sk_kern_sock ? tdl_hook_kernels() : 0;
+	/* First, whatever comes after: who made the sock destroys what this has set up. */
+	int ret = inner(sk);
 
 	if (!ret)
-		ret = inner(sk);
-	if (!ret && !sk->sk_kern_sock)
-		ret = tdl_hook_users(sk);
+		ret = sk->sk_kern_sock ? tdl_hook_kernels() : tdl_hook_users(sk);
 	srcu_read_unlock(&tdl_inside, cookie);
 	return ret;
 }

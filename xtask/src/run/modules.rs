@@ -17,7 +17,7 @@ pub(crate) fn wanted() -> Vec<Wanted> {
     wanted.extend(userland.map(Wanted::required));
     let networks = ["veth", "dummy", "bridge", "tcp_diag"];
     wanted.extend(networks.map(Wanted::required));
-    wanted.extend(["tls"].map(Wanted::optional));
+    wanted.extend(["tls", "smc"].map(Wanted::optional));
     wanted
 }
 
