@@ -8,7 +8,7 @@ use tidelock_model::{Crash, Durations, Sha256, Status, TestReport};
 use crate::{
     initramfs::Entry,
     kernel::{Kernel, modinfo::Wanted},
-    machine::arguments::CMDLINE,
+    machine::arguments::{CMDLINE, Clock},
 };
 
 /// What every machine needs: its ports. The PCI transport's parts are named by its own
@@ -51,6 +51,8 @@ pub struct CellSpec {
     pub limits: Limits,
     /// Of memory, in MiB.
     pub mib: u32,
+    /// What the guest's clocks go by.
+    pub clock: Clock,
     /// The folder for the logs.
     pub logs: PathBuf,
 }
@@ -68,6 +70,7 @@ impl CellSpec {
             tests: Vec::new(),
             limits: Limits::default(),
             mib: 256,
+            clock: Clock::Host,
             logs,
         }
     }

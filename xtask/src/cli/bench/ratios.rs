@@ -31,20 +31,30 @@ pub(super) enum RatiosError {
     Garbled(String, String),
 }
 
-/// What one round said of one way, in nanoseconds.
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Unit {
+    /// Time.
+    Nanoseconds,
+    /// What the guest executed, in kernel and user space.
+    Instructions,
+}
+
+/// What one round said of one way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub(super) struct Sample {
     count: u32,
-    total_ns: u64,
-    p50_ns: u64,
-    p99_ns: u64,
+    total: u64,
+    p50: u64,
+    p99: u64,
 }
 
 /// A median, and how many times as long that is as what it is compared with: the median of what
 /// each round said.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub(super) struct Compared {
-    median_ns: f64,
+    median: f64,
     ratio: f64,
 }
 
@@ -53,8 +63,7 @@ pub(super) struct Compared {
 pub(super) struct Way {
     name: &'static str,
     compared_with: &'static str,
-    per_second: f64,
-    /// All time over the count.
+    /// All over the count.
     mean: Compared,
     p50: Compared,
     p99: Compared,
@@ -75,12 +84,13 @@ pub(super) struct Memory {
 pub(super) struct Ratios {
     kernel: String,
     accelerator: String,
+    unit: Unit,
     ways: Vec<Way>,
     /// What a verdict that is asked for costs more than one that is kept, at one end of a
     /// connection.
-    miss_ns: f64,
+    miss: f64,
     /// What it costs where there is no packet: a question, the answer, and both wake-ups.
-    question_ns: f64,
+    question: f64,
     /// By connections that are open, both ends counted.
     plain: Memory,
     /// The same with the module.
@@ -94,6 +104,7 @@ impl Ratios {
     pub(super) fn of(
         kernel: &str,
         accelerator: &str,
+        unit: Unit,
         measured: &Measured,
     ) -> Result<Self, RatiosError> {
         let mut ways = Vec::new();
@@ -107,17 +118,18 @@ impl Ratios {
         }
         let mean = |name: &str| {
             let way = ways.iter().find(|way| way.name == name);
-            way.map_or(0.0, |way| way.mean.median_ns)
+            way.map_or(0.0, |way| way.mean.median)
         };
         // Both ends of a connection ask.
-        let miss_ns = (mean("miss") - mean("hit")) / 2.0;
-        let question_ns = mean("refused_miss") - mean("refused_hit");
+        let miss = (mean("miss") - mean("hit")) / 2.0;
+        let question = mean("refused_miss") - mean("refused_hit");
         Ok(Self {
             kernel: kernel.to_owned(),
             accelerator: accelerator.to_owned(),
+            unit,
             ways,
-            miss_ns,
-            question_ns,
+            miss,
+            question,
             plain: memory(measured, "memory_plain")?,
             module: memory(measured, "memory_module")?,
             kept: memory(measured, "memory_kept")?,
@@ -133,7 +145,7 @@ impl Way {
         other: &[Sample],
     ) -> Self {
         let compared = |of: &dyn Fn(&Sample) -> f64| Compared {
-            median_ns: median(rounds.iter().map(of).collect()),
+            median: median(rounds.iter().map(of).collect()),
             ratio: median(
                 rounds
                     .iter()
@@ -142,14 +154,13 @@ impl Way {
                     .collect(),
             ),
         };
-        let mean = compared(&|sample| nanos(sample.total_ns) / f64::from(sample.count));
+        let mean = compared(&|sample| float(sample.total) / f64::from(sample.count));
         Self {
             name,
             compared_with,
-            per_second: 1e9 / mean.median_ns,
             mean,
-            p50: compared(&|sample| nanos(sample.p50_ns)),
-            p99: compared(&|sample| nanos(sample.p99_ns)),
+            p50: compared(&|sample| float(sample.p50)),
+            p99: compared(&|sample| float(sample.p99)),
             rounds,
         }
     }
@@ -165,9 +176,9 @@ impl Memory {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "less than a hundred days")]
-fn nanos(time: u64) -> f64 {
-    time as f64
+#[expect(clippy::cast_precision_loss, reason = "exact up to a hundred days")]
+fn float(number: u64) -> f64 {
+    number as f64
 }
 
 /// Of an even number the lower of the two in the middle; 0 of none.
@@ -197,11 +208,11 @@ fn sample(text: &str) -> Option<Sample> {
         .map(|word| word.parse().ok().filter(|number| *number > 0))
         .collect::<Option<_>>()?;
     match words[..] {
-        [count, total_ns, p50_ns, p99_ns] => Some(Sample {
+        [count, total, p50, p99] => Some(Sample {
             count: u32::try_from(count).ok()?,
-            total_ns,
-            p50_ns,
-            p99_ns,
+            total,
+            p50,
+            p99,
         }),
         _ => None,
     }
@@ -235,14 +246,15 @@ impl fmt::Display for Ratios {
         } = self;
         writeln!(f, "{kernel} ({accelerator}), medians of {rounds} rounds\n")?;
         let (connections, others) = self.ways.split_at(CONNECTIONS.min(self.ways.len()));
-        table(f, "connect, accept, close", connections)?;
+        table(f, "connect, accept, close", self.unit, connections)?;
         writeln!(f)?;
-        table(f, "without a packet", others)?;
-        let (miss, question) = (self.miss_ns / 1e3, self.question_ns / 1e3);
+        table(f, "without a packet", self.unit, others)?;
+        let (miss, question) = (self.miss / 1e3, self.question / 1e3);
+        let unit = self.unit.thousands();
         writeln!(
             f,
-            "\na miss costs {miss:.1} us at each end, {:.2} times the {question:.1} us of a \
-             question without a packet",
+            "\na miss costs {miss:.1} {unit} at each end, {:.2} times the {question:.1} {unit} of \
+             a question without a packet",
             miss / question
         )?;
         writeln!(f, "\nmemory, in bytes of the slab allocator")?;
@@ -263,31 +275,38 @@ impl fmt::Display for Ratios {
     }
 }
 
-fn table(f: &mut fmt::Formatter<'_>, title: &str, ways: &[Way]) -> fmt::Result {
-    writeln!(
-        f,
-        "{title:<28}{:>8}{:>8}{:>10}{:>8}{:>10}{:>8}",
-        "1/s", "ratio", "p50 us", "ratio", "p99 us", "ratio"
-    )?;
+impl Unit {
+    /// What a thousand of them are called.
+    const fn thousands(self) -> &'static str {
+        match self {
+            Self::Nanoseconds => "us",
+            Self::Instructions => "k",
+        }
+    }
+}
+
+fn table(f: &mut fmt::Formatter<'_>, title: &str, unit: Unit, ways: &[Way]) -> fmt::Result {
+    write!(f, "{title:<26}")?;
+    // The number of instructions a second says nothing.
+    if unit == Unit::Nanoseconds {
+        write!(f, "{:>8}", "1/s")?;
+    }
+    for name in ["mean", "p50", "p99"] {
+        let name = format!("{name} {}", unit.thousands());
+        write!(f, "{name:>10}{:>8}", "ratio")?;
+    }
+    writeln!(f)?;
     for way in ways {
         let known = WAYS.iter().find(|(name, ..)| *name == way.name);
         let title = known.map_or(way.name, |(_, title, _)| title);
-        let Way {
-            per_second,
-            mean,
-            p50,
-            p99,
-            ..
-        } = way;
-        writeln!(
-            f,
-            "{title:<28}{per_second:>8.0}{:>8.3}{:>10.1}{:>8.3}{:>10.1}{:>8.3}",
-            mean.ratio,
-            p50.median_ns / 1e3,
-            p50.ratio,
-            p99.median_ns / 1e3,
-            p99.ratio
-        )?;
+        write!(f, "{title:<26}")?;
+        if unit == Unit::Nanoseconds {
+            write!(f, "{:>8.0}", 1e9 / way.mean.median)?;
+        }
+        for Compared { median, ratio } in [way.mean, way.p50, way.p99] {
+            write!(f, "{:>10.1}{ratio:>8.3}", median / 1e3)?;
+        }
+        writeln!(f)?;
     }
     Ok(())
 }
@@ -329,19 +348,19 @@ mod tests {
 
     #[test]
     fn the_table_shows_medians_and_ratios() {
-        let ratios = Ratios::of("6.1.0-56-amd64", "tcg", &said()).unwrap();
-        insta::assert_snapshot!(ratios);
+        let of = |unit| Ratios::of("6.1.0-56-amd64", "tcg", unit, &said()).unwrap();
+        insta::assert_snapshot!(of(Unit::Nanoseconds));
+        insta::assert_snapshot!("instructions", of(Unit::Instructions));
     }
 
     #[test]
     fn a_ratio_is_of_the_same_round_so_that_load_falls_out() {
-        let ratios = Ratios::of("6.1", "tcg", &said()).unwrap();
+        let ratios = Ratios::of("6.1", "tcg", Unit::Nanoseconds, &said()).unwrap();
         let hit = &ratios.ways[2];
         assert!((hit.mean.ratio - 1.1).abs() < 1e-9, "{hit:?}");
-        assert!((hit.mean.median_ns - 484_000.0).abs() < 1e-6, "{hit:?}");
-        assert!((hit.per_second - 1e9 / 484_000.0).abs() < 1e-6, "{hit:?}");
-        assert!((ratios.miss_ns - 308_000.0).abs() < 1e-6);
-        assert!((ratios.question_ns - 275_000.0).abs() < 1e-6);
+        assert!((hit.mean.median - 484_000.0).abs() < 1e-6, "{hit:?}");
+        assert!((ratios.miss - 308_000.0).abs() < 1e-6);
+        assert!((ratios.question - 275_000.0).abs() < 1e-6);
     }
 
     #[test]
@@ -356,7 +375,7 @@ mod tests {
         let without = |name: &str| {
             let mut measured = said();
             measured.remove(name);
-            Ratios::of("6.1", "tcg", &measured).unwrap_err()
+            Ratios::of("6.1", "tcg", Unit::Nanoseconds, &measured).unwrap_err()
         };
         assert_eq!(without("hit_0"), RatiosError::Missing("hit_0".into()));
         assert_eq!(without("hit_2"), RatiosError::Missing("hit_2".into()));
@@ -373,7 +392,7 @@ mod tests {
         ] {
             let mut measured = said();
             measured.insert(name.into(), text.into());
-            let error = Ratios::of("6.1", "tcg", &measured).unwrap_err();
+            let error = Ratios::of("6.1", "tcg", Unit::Nanoseconds, &measured).unwrap_err();
             assert!(matches!(error, RatiosError::Garbled(..)), "{error}");
         }
     }
