@@ -5,6 +5,7 @@
 //! protocol), and it starts itself again for each test and for the terminal of a shell, so that
 //! whatever a test does to its own process, PID 1 is there to tell.
 
+mod bench;
 mod boot;
 mod child;
 mod control;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         (Some(child::TEST), Some(name)) => child::test(&name),
         (Some(child::CHECK), Some(taint)) => child::check(&taint),
         (Some(intercept::ACT), Some(part)) => intercept::play(&part),
+        (Some(bench::ROLE), Some(part)) => bench::play(&part),
         (Some(child::TERMINAL), Some(tty)) => child::terminal(&tty),
         // The factory asks before it boots anything.
         (Some("--list"), None) => {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Host programs the factory needs, and the packages that bring them.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
 use crate::process::{self, ProcessError};
 
@@ -53,11 +56,16 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Makes sure that all `tools` are there, by installing them if `install` allows it.
+/// Held while packages are looked for and installed: apt lets one at a time.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// Makes sure that all `tools` are there, by installing them if `install` allows it. Of several
+/// callers in this process one looks at a time.
 ///
 /// # Errors
 /// When some are missing: with the command that installs them.
 pub fn require(tools: &[Tool], install: Install) -> Result<(), ToolError> {
+    let _turn = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<Tool> = tools
         .iter()
         .copied()

@@ -134,14 +134,7 @@ const fn guest(test: &'static str, verdict: &'static str) -> Fault {
 }
 
 const FAULTS: &[Fault] = &[
-    module("refuses", "load.module", "system-call-failed"),
-    module("oops", "load.module", "kernel-oops"),
-    module("panic", "load.module", "kernel-panic"),
-    module("warning", "load.module", "kernel-warning"),
-    module("new_taint", "load.taint", "new-taint"),
-    module("late_timer", "load.module", "kernel-oops"),
-    module("soft_lockup", "load.module", "soft-lockup"),
-    module("silent_hang", "load.module", "silent-hang"),
+    // The longest first, so that none is left alone at the end.
     leak("leaked_memory", MEMORY, "load.cycles", "leaked-memory"),
     leak("leaked_page", PAGE, "load.cycles", "leaked-memory"),
     leak(
@@ -162,6 +155,15 @@ const FAULTS: &[Fault] = &[
         "load.taint",
         "leaked-reference",
     ),
+    module("silent_hang", "load.module", "silent-hang"),
+    guest("corpus.silent_hang", "silent-hang"),
+    module("refuses", "load.module", "system-call-failed"),
+    module("oops", "load.module", "kernel-oops"),
+    module("panic", "load.module", "kernel-panic"),
+    module("warning", "load.module", "kernel-warning"),
+    module("new_taint", "load.taint", "new-taint"),
+    module("late_timer", "load.module", "kernel-oops"),
+    module("soft_lockup", "load.module", "soft-lockup"),
     // A kernel in trouble before the module is loaded is no ground to test the module on.
     Fault {
         made: Made::Driver("warning_at_boot", "warning"),
@@ -181,7 +183,6 @@ const FAULTS: &[Fault] = &[
     guest("corpus.no_verdict", "no-verdict"),
     guest("corpus.no_plan", "missing-plan"),
     guest("corpus.not_ok", "assertion-failed"),
-    guest("corpus.silent_hang", "silent-hang"),
     guest("corpus.kernel_panic", "kernel-panic"),
     guest("corpus.init_exits", "guest-died"),
     guest("corpus.kmsg_lost", "broken-scan"),
@@ -208,7 +209,7 @@ pub(super) fn run(context: &Context) -> Result<Tally> {
         .clone();
     runtime::block_on(async {
         let request = LabRequest {
-            live: Arc::new(tidelock_report::Live::plain()),
+            live: context.live(),
             run_dir: context.root.join("target/misbehaviour"),
             root: context.root.clone(),
             tier: Tier::Quick,
@@ -220,14 +221,21 @@ pub(super) fn run(context: &Context) -> Result<Tally> {
         cell::fetch(&lab, &cell)
             .await
             .map_err(|ending| anyhow!(ending.reason))?;
-        println!("on {}:", cell.kernel.release);
-        all(Arc::new(lab), Arc::new(cell)).await
+        context.say(format_args!("on {}:", cell.kernel.release));
+        all(Arc::new(lab), Arc::new(cell), context).await
     })
 }
 
 /// Runs all faults side by side: they are guests that wait to be found out, most of the time.
-async fn all(lab: Arc<Lab>, cell: Arc<Cell>) -> Result<Tally> {
-    let permits = Arc::new(Semaphore::new(Budget::of_host().jobs(None).get()));
+async fn all(lab: Arc<Lab>, cell: Arc<Cell>, context: &Context) -> Result<Tally> {
+    let jobs = Budget::of_host().jobs(None).get();
+    // Beside another step there are guests enough.
+    let jobs = if context.is_beside() {
+        jobs.div_ceil(2)
+    } else {
+        jobs
+    };
+    let permits = Arc::new(Semaphore::new(jobs));
     let mut tasks = JoinSet::new();
     for fault in FAULTS {
         let (lab, cell, permits) = (Arc::clone(&lab), Arc::clone(&cell), Arc::clone(&permits));
@@ -238,13 +246,15 @@ async fn all(lab: Arc<Lab>, cell: Arc<Cell>) -> Result<Tally> {
     }
     let mut tally = Tally::default();
     while let Some(done) = tasks.join_next().await {
-        tally += done??;
+        let (held, told) = done??;
+        context.say(told);
+        tally += Tally::one(held);
     }
     Ok(tally)
 }
 
-/// Runs one fault and prints what it got.
-async fn one(lab: &Arc<Lab>, cell: &Arc<Cell>, fault: &'static Fault) -> Result<Tally> {
+/// Runs one fault; whether it got what it must, and what to say of it.
+async fn one(lab: &Arc<Lab>, cell: &Arc<Cell>, fault: &'static Fault) -> Result<(bool, String)> {
     let logs = lab.run_dir.join(fault.name());
     let unpacked = cell::unpack(lab, &cell.kernel).map_err(|ending| anyhow!(ending.reason))?;
     let core = match fault.made {
@@ -278,21 +288,15 @@ async fn one(lab: &Arc<Lab>, cell: &Arc<Cell>, fault: &'static Fault) -> Result<
     let test = outcome.tests.first().context("the test has no report")?;
     let held = outcome.status == fault.status && names(&test.detail, fault.verdict);
     let mark = if held { "ok" } else { "WRONG" };
-    println!(
-        "  {mark:<6}{:<26}{:<6}{}",
-        fault.name(),
-        outcome.status,
-        test.detail
-    );
-    if !held {
-        println!(
-            "        expected {} {}; logs: {}",
-            fault.status,
-            fault.verdict,
-            logs.display()
-        );
-    }
-    Ok(Tally::one(held))
+    let (name, got, detail) = (fault.name(), outcome.status, &test.detail);
+    let told = format!("  {mark:<6}{name:<26}{got:<6}{detail}");
+    let told = if held {
+        told
+    } else {
+        let (expected, verdict, logs) = (fault.status, fault.verdict, logs.display());
+        format!("{told}\n        expected {expected} {verdict}; logs: {logs}")
+    };
+    Ok((held, told))
 }
 
 /// Whether a detail begins with this verdict: all of its last word, too.

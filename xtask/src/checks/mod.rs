@@ -9,10 +9,15 @@ mod python;
 mod real;
 mod source;
 
-use std::path::PathBuf;
+use std::{
+    fmt::{Display, Write as _},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Result;
 use tidelock_host::{process, tools::Install};
+use tidelock_report::{Live, Paint};
 
 use crate::cli::options::SourceOptions;
 
@@ -25,9 +30,64 @@ pub(crate) struct Context {
     pub(crate) install: Install,
     /// Where packages come from.
     pub(crate) source: SourceOptions,
+    /// What a step says that runs beside another: kept until that has ended. None for the one
+    /// that is listened to.
+    kept: Option<Mutex<String>>,
 }
 
 impl Context {
+    /// For steps that are listened to.
+    pub(crate) const fn new(root: PathBuf, install: Install, source: SourceOptions) -> Self {
+        Self {
+            root,
+            install,
+            source,
+            kept: None,
+        }
+    }
+
+    /// For steps that run beside those of this one.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            root: self.root.clone(),
+            install: self.install,
+            source: self.source.clone(),
+            kept: Some(Mutex::default()),
+        }
+    }
+
+    /// Whether another step is listened to.
+    pub(crate) const fn is_beside(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// What shows downloads: nothing beside another step.
+    fn live(&self) -> Arc<Live> {
+        Arc::new(if self.is_beside() {
+            Live::lines(Box::new(std::io::sink()), Paint::for_stderr())
+        } else {
+            Live::plain()
+        })
+    }
+
+    /// One line, or several.
+    pub(crate) fn say(&self, text: impl Display) {
+        match &self.kept {
+            None => println!("{text}"),
+            Some(kept) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                // Writing to a String cannot fail.
+                let _ = writeln!(kept, "{text}");
+            }
+        }
+    }
+
+    /// What was said and kept.
+    pub(crate) fn kept(self) -> String {
+        let kept = self.kept.unwrap_or_default().into_inner();
+        kept.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The options to hand on to another command of the factory.
     fn arguments(&self) -> Vec<String> {
         let mut words = Vec::new();
@@ -87,76 +147,117 @@ impl std::iter::Sum for Tally {
     }
 }
 
+/// What a step does most of the time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Nature {
+    /// It keeps all processors busy.
+    Computes,
+    /// It boots guests, which wait for one thing or another half of their time.
+    Waits,
+}
+
 /// A step of `cargo xtask test`.
 pub(crate) struct Step {
     /// For `--only`.
     pub(crate) name: &'static str,
     /// For `--list`.
     pub(crate) about: &'static str,
+    /// What it does most of the time.
+    pub(crate) nature: Nature,
     /// Runs it.
     pub(crate) run: fn(&Context) -> Result<Tally>,
 }
 
-/// Every step, the fastest to fail first.
+/// Every step, the fastest to fail first. Those that wait run side by side, after all others.
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "format",
         about: "cargo fmt changes nothing",
+        nature: Nature::Computes,
         run: source::format,
     },
     Step {
         name: "lint",
         about: "clippy and rustdoc say nothing",
+        nature: Nature::Computes,
         run: source::lint,
     },
     Step {
         name: "licences",
         about: "cargo deny: user space, and the module by its own policy",
+        nature: Nature::Computes,
         run: source::licences,
     },
     Step {
         name: "unit",
         about: "unit, property, snapshot, loopback and browser tests",
+        nature: Nature::Computes,
         run: source::unit,
     },
     Step {
         name: "fuzz",
         about: "libFuzzer on the frames of kernel and daemon, some million runs",
+        nature: Nature::Computes,
         run: fuzz::run,
     },
     Step {
         name: "module",
         about: "checkpatch and sparse on the module, for each series",
+        nature: Nature::Computes,
         run: module::style,
     },
     Step {
         name: "real",
         about: "the tests of the stages that build for and boot real kernels",
+        nature: Nature::Waits,
         run: real::run,
     },
     Step {
         name: "misbehaviour",
         about: "each faulty module and guest gets its own named verdict",
+        nature: Nature::Waits,
         run: misbehaviour::run,
     },
     Step {
         name: "matrix",
         about: "the quick tier on real kernels, all green",
+        nature: Nature::Waits,
         run: matrix::quick,
     },
 ];
 
-/// Runs a command with our own output; a failure is a check that did not hold.
+/// Runs a command that says itself what it does; a failure is a check that did not hold.
 fn passes(command: std::process::Command, context: &Context) -> Result<Tally> {
-    println!("$ {}", process::show(&command));
-    Ok(Tally::one(
-        process::passthrough(command, Some(&context.root))?.success(),
-    ))
+    context.say(format_args!("$ {}", process::show(&command)));
+    if !context.is_beside() {
+        let status = process::passthrough(command, Some(&context.root))?;
+        return Ok(Tally::one(status.success()));
+    }
+    let outcome = process::outcome(command, Some(&context.root))?;
+    for said in [&outcome.stdout, &outcome.stderr] {
+        context.say(String::from_utf8_lossy(said).trim_end());
+    }
+    Ok(Tally::one(outcome.status.success()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_beside_another_step_is_kept_commands_and_all() {
+        let listened = Context::new(".".into(), Install::Never, SourceOptions::default());
+        let beside = listened.beside();
+        assert!(beside.is_beside() && !listened.is_beside());
+        beside.say("one");
+        let mut shell = process::command("sh");
+        shell.args(["-c", "echo two; echo three >&2; false"]);
+        assert_eq!(passes(shell, &beside).unwrap(), Tally::one(false));
+        let kept = beside.kept();
+        assert_eq!(kept.lines().next(), Some("one"));
+        assert!(kept.ends_with("\ntwo\nthree\n"), "{kept:?}");
+        assert_eq!(listened.kept(), "");
+    }
 
     #[test]
     fn a_step_of_which_nothing_ran_is_not_green() {

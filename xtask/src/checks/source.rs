@@ -22,6 +22,9 @@ const GPGV: Tool = Tool {
     package: "gpgv",
 };
 
+/// Turns on the tests that are given real kernels by the environment.
+pub(super) const REAL: &str = "tidelock-vm/real,tidelock-kbuild/real";
+
 pub(super) fn cargo(words: &[&str]) -> Command {
     let mut cargo = process::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(words);
@@ -46,7 +49,7 @@ pub(super) fn lint(context: &Context) -> Result<Tally> {
         "--all-targets",
         "--locked",
         "--features",
-        "tidelock-vm/real,tidelock-kbuild/real",
+        REAL,
     ]);
     lints.args(["--", "--deny", "warnings"]);
     let mut docs = cargo(&[

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `cargo xtask bench`: measurements, side by side in one run, as ratios.
 
-use std::{num::NonZeroUsize, sync::Arc};
+mod connect;
+mod ratios;
+
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use tidelock_archive::deb;
-use tidelock_host::tools;
+use tidelock_host::tools::{self, Tool};
+use tidelock_matrix::Cell;
 use tidelock_model::Tier;
-use tidelock_vm::bench;
+use tidelock_vm::{bench, spec::CellSpec};
 
 use super::options::{self, HostOptions, SourceOptions};
 use crate::{
@@ -20,7 +24,7 @@ use crate::{
     },
 };
 
-/// Measure the factory beside other tools
+/// Measure the factory beside other tools, and the module beside the plain kernel
 #[derive(Debug, Args)]
 #[command(subcommand_required = true)]
 pub(crate) struct Bench {
@@ -31,6 +35,7 @@ pub(crate) struct Bench {
 #[derive(Debug, Subcommand)]
 enum Command {
     Boot(Boot),
+    Connect(connect::Connect),
 }
 
 /// Time from nothing to the first test: the factory, bare QEMU and virtme-ng on one kernel
@@ -38,13 +43,29 @@ enum Command {
 #[command(after_help = "Examples:\n  cargo xtask bench boot\n  \
                         cargo xtask bench boot --kernel '6.12*-cloud-amd64' --rounds 5")]
 struct Boot {
-    /// The kernel's release, or a pattern; the first that fits is taken
-    #[arg(long, value_name = "GLOB", default_value = "6.1.*-amd64")]
-    kernel: String,
-
     /// How often each is run; the median counts
     #[arg(long, value_name = "N", default_value = "3")]
     rounds: NonZeroUsize,
+
+    #[command(flatten)]
+    ground: Ground,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<Exit> {
+        match self.command {
+            Command::Boot(boot) => boot.run(),
+            Command::Connect(connect) => connect.run(),
+        }
+    }
+}
+
+/// What is measured on, and with what.
+#[derive(Debug, Args)]
+struct Ground {
+    /// The kernel's release, or a pattern; the first that fits is taken
+    #[arg(long, value_name = "GLOB", default_value = "6.1.*-amd64")]
+    kernel: String,
 
     #[command(flatten)]
     source: SourceOptions,
@@ -53,16 +74,18 @@ struct Boot {
     host: HostOptions,
 }
 
-impl Bench {
-    pub(crate) fn run(self) -> Result<Exit> {
-        match self.command {
-            Command::Boot(boot) => boot.run(),
-        }
-    }
+/// A kernel with the module built for it, ready to be booted.
+struct Ready {
+    lab: Arc<Lab>,
+    cell: Cell,
+    spec: CellSpec,
+    /// For what a bench keeps.
+    dir: PathBuf,
 }
 
-impl Boot {
-    fn run(self) -> Result<Exit> {
+impl Ground {
+    /// Makes it ready, with `more` programs on the host.
+    async fn prepare(&self, more: &[Tool]) -> Result<Ready> {
         let root = options::checkout();
         let plans = sources::Plans::read(&root)?;
         let cells = tidelock_matrix::plan(
@@ -73,36 +96,51 @@ impl Boot {
         )
         .map_err(sources::unplannable)?;
         let cell = cells
-            .first()
+            .into_iter()
+            .next()
             .ok_or_else(|| UsageError("no kernel fits".into()))?;
         let tools: Vec<_> = host_tools()
             .into_iter()
-            .chain(bench::TOOLS.iter().copied())
+            .chain(more.iter().copied())
             .collect();
         tools::require(&tools, self.host.install())?;
-        let report = runtime::block_on(async {
-            let dir = root.join("target/bench");
-            let request = LabRequest {
-                live: Arc::new(tidelock_report::Live::plain()),
-                all_kernels: false,
-                run_dir: dir.join(cell.kernel.release.as_str()),
-                root,
-                tier: Tier::Full,
-                tests: Vec::new(),
-                rerun: true,
-            };
-            let fetcher = sources::fetcher(&self.source)?;
-            let lab = Arc::new(Lab::new(request, plans, fetcher, cell).await?);
-            let spec = cell::ready(&lab, cell)
-                .await
-                .map_err(|ending| anyhow!(ending.reason))?;
-            let packages = cell::image_packages(&lab, &cell.kernel);
+        let dir = root.join("target/bench");
+        let request = LabRequest {
+            live: Arc::new(tidelock_report::Live::plain()),
+            all_kernels: false,
+            run_dir: dir.join(cell.kernel.release.as_str()),
+            root,
+            tier: Tier::Full,
+            tests: Vec::new(),
+            rerun: true,
+        };
+        let fetcher = sources::fetcher(&self.source)?;
+        let lab = Arc::new(Lab::new(request, plans, fetcher, &cell).await?);
+        let spec = cell::ready(&lab, &cell)
+            .await
+            .map_err(|ending| anyhow!(ending.reason))?;
+        Ok(Ready {
+            lab,
+            cell,
+            spec,
+            dir,
+        })
+    }
+}
+
+impl Boot {
+    fn run(self) -> Result<Exit> {
+        let (report, ready) = runtime::block_on(async {
+            let ready = self.ground.prepare(bench::TOOLS).await?;
+            let packages = cell::image_packages(&ready.lab, &ready.cell.kernel);
             let virtme = tokio::task::block_in_place(|| {
-                bench::virtme(&dir, &spec, &packages, deb::extract)
+                bench::virtme(&ready.dir, &ready.spec, &packages, deb::extract)
             })?;
-            Ok(bench::bench(&lab.engine, &spec, Some(&virtme), self.rounds.get()).await?)
+            let engine = &ready.lab.engine;
+            let report = bench::bench(engine, &ready.spec, Some(&virtme), self.rounds.get());
+            Ok((report.await?, ready))
         })?;
-        println!("{}:\n{report}", cell.kernel.release);
+        println!("{}:\n{report}", ready.cell.kernel.release);
         Ok(Exit::Passed)
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use tidelock_host::tools::Install;
 
 /// Where packages come from.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SourceOptions {
     /// The Debian mirror [default: the one in apt's own configuration]
     #[arg(long, value_name = "URL", env = "TIDELOCK_DEBIAN_MIRROR")]

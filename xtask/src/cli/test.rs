@@ -2,6 +2,7 @@
 //! `cargo xtask test`: everything CI runs.
 
 use std::{
+    panic::resume_unwind,
     thread,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::options::{self, HostOptions, SourceOptions};
 use crate::{
-    checks::{Context, STEPS, Step, Tally},
+    checks::{Context, Nature, STEPS, Step, Tally},
     exit::{Exit, UsageError},
     run::runtime,
 };
@@ -51,11 +52,7 @@ impl Test {
             return Ok(Exit::Passed);
         }
         let steps = chosen(&self.only)?;
-        let context = Context {
-            root: options::checkout(),
-            install: self.host.install(),
-            source: self.source,
-        };
+        let context = Context::new(options::checkout(), self.host.install(), self.source);
         interruptible(move || run_all(&steps, &context))
     }
 }
@@ -81,18 +78,26 @@ fn interruptible(work: impl FnOnce() -> Exit + Send + 'static) -> Result<Exit> {
 
 /// Runs every step, also after one failed, unless the run is interrupted.
 fn run_all(steps: &[&Step], context: &Context) -> Exit {
-    let mut total = Tally::default();
-    let mut red = Vec::new();
-    for step in steps {
-        let tally = run_step(step, context);
+    let (computing, waiting): (Vec<&Step>, Vec<&Step>) = steps
+        .iter()
+        .partition(|step| step.nature == Nature::Computes);
+    let mut results = Vec::new();
+    for step in computing {
+        results.push((step, run_step(step, context)));
         if process::is_cancelled() {
             return Exit::Interrupted;
         }
-        total += tally;
-        if !tally.green() {
-            red.push(step.name);
-        }
     }
+    results.extend(side_by_side(&waiting, context));
+    if process::is_cancelled() {
+        return Exit::Interrupted;
+    }
+    let total: Tally = results.iter().map(|(_, tally)| *tally).sum();
+    let red: Vec<&str> = results
+        .iter()
+        .filter(|(_, tally)| !tally.green())
+        .map(|(step, _)| step.name)
+        .collect();
     if !red.is_empty() {
         println!("\nfailed: {}", red.join(", "));
     }
@@ -107,12 +112,37 @@ fn run_all(steps: &[&Step], context: &Context) -> Exit {
     }
 }
 
+/// Runs the last of these steps, which is listened to, and beside it the others, one after
+/// another; what those said is told when all have ended.
+fn side_by_side<'a>(steps: &[&'a Step], context: &Context) -> Vec<(&'a Step, Tally)> {
+    let Some((last, others)) = steps.split_last() else {
+        return Vec::new();
+    };
+    thread::scope(|scope| {
+        let beside = scope.spawn(|| {
+            let run = |step: &&'a Step| {
+                let context = context.beside();
+                let tally = run_step(step, &context);
+                (*step, tally, context.kept())
+            };
+            others.iter().map(run).collect::<Vec<_>>()
+        });
+        let last = (*last, run_step(last, context));
+        let others = beside.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let told = others.into_iter().map(|(step, tally, kept)| {
+            print!("{kept}");
+            (step, tally)
+        });
+        told.chain([last]).collect()
+    })
+}
+
 /// Runs one step; one that could not be run counts as one failed check.
 fn run_step(step: &Step, context: &Context) -> Tally {
-    println!("\n== {}: {}", step.name, step.about);
+    context.say(format_args!("\n== {}: {}", step.name, step.about));
     let started = Instant::now();
     let tally = (step.run)(context).unwrap_or_else(|error| {
-        println!("error: {error:#}");
+        context.say(format_args!("error: {error:#}"));
         Tally::one(false)
     });
     // A step of which nothing ran is a failed check too.
@@ -122,7 +152,8 @@ fn run_step(step: &Step, context: &Context) -> Tally {
         tally
     };
     let verdict = if tally.green() { "ok" } else { "FAILED" };
-    println!("== {}: {verdict} ({:.0?})", step.name, started.elapsed());
+    let time = started.elapsed();
+    context.say(format_args!("== {}: {verdict} ({time:.0?})", step.name));
     tally
 }
 
@@ -146,7 +177,50 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Step>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
+
+    #[test]
+    fn steps_that_wait_run_beside_the_last_of_them_and_all_count() {
+        static FIRST: Barrier = Barrier::new(2);
+        fn step(name: &'static str, run: fn(&Context) -> Result<Tally>) -> Step {
+            Step {
+                name,
+                about: "",
+                nature: Nature::Waits,
+                run,
+            }
+        }
+        let steps = [
+            step("meets", |context| {
+                FIRST.wait();
+                Ok(Tally::one(context.is_beside()))
+            }),
+            step("fails", |_| anyhow::bail!("on purpose")),
+            step("listened", |context| {
+                FIRST.wait();
+                Ok(Tally::one(!context.is_beside()))
+            }),
+        ];
+        let context = Context::new(
+            ".".into(),
+            tidelock_host::tools::Install::Never,
+            SourceOptions::default(),
+        );
+        let results = side_by_side(&steps.iter().collect::<Vec<_>>(), &context);
+        let green: Vec<_> = results
+            .iter()
+            .map(|(step, tally)| (step.name, tally.green()))
+            .collect();
+        assert_eq!(
+            green,
+            [("meets", true), ("fails", false), ("listened", true)]
+        );
+        assert!(side_by_side(&[], &context).is_empty());
+        let alone = side_by_side(&[&steps[1]], &context);
+        assert!(!alone[0].1.green());
+    }
 
     #[test]
     fn only_what_is_named_runs_and_unknown_names_are_refused() {

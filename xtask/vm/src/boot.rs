@@ -16,7 +16,7 @@ use crate::{
     kmsg,
     machine::{
         MachineError, Vm,
-        arguments::{Machine, Memory, Start},
+        arguments::{Clock, Machine, Memory, Start},
         qemu::{Accel, Qemu},
         serial_path, socket_dir,
     },
@@ -46,6 +46,7 @@ pub fn machine_of(accel: Accel, spec: &CellSpec, logs: &Path, sockets: &Path) ->
         mib: spec.mib,
         processors: spec.processors,
         memory: Memory::Anonymous,
+        clock: spec.clock,
         start: Start::Reset,
         serial: serial_path(logs),
         sockets: sockets.to_owned(),
@@ -145,7 +146,11 @@ async fn ready(
     };
     let (clock, saved) = match said {
         Some(_) => (
-            clock::check(vm, &mut heard).await,
+            match spec.clock {
+                Clock::Host => clock::check(vm, &mut heard).await,
+                // It has nothing to do with the host's.
+                Clock::Instructions => Ok(None),
+            },
             Some(vm.qmp.save(&slot.machine(), engine.qemu.version).await),
         ),
         None => (Ok(None), None),

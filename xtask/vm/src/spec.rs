@@ -8,7 +8,7 @@ use tidelock_model::{Crash, Durations, Sha256, Status, TestReport};
 use crate::{
     initramfs::Entry,
     kernel::{Kernel, modinfo::Wanted},
-    machine::arguments::CMDLINE,
+    machine::arguments::{CMDLINE, Clock},
 };
 
 /// What every machine needs: its ports. The PCI transport's parts are named by its own
@@ -51,8 +51,10 @@ pub struct CellSpec {
     pub limits: Limits,
     /// Of memory, in MiB.
     pub mib: u32,
-    /// How many it has.
+    /// How many processors it has.
     pub processors: u8,
+    /// What the guest's clocks go by.
+    pub clock: Clock,
     /// The folder for the logs.
     pub logs: PathBuf,
 }
@@ -71,6 +73,7 @@ impl CellSpec {
             limits: Limits::default(),
             mib: 256,
             processors: 1,
+            clock: Clock::Host,
             logs,
         }
     }

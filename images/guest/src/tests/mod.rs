@@ -15,6 +15,7 @@ mod traffic;
 use std::{fmt::Display, io::Write as _, time::Duration};
 
 use crate::{
+    bench,
     control::Heart,
     failure::{Checked, Failure},
     procfs,
@@ -32,6 +33,9 @@ const SHORT: Duration = Duration::from_mins(1);
 const MIDDLE: Duration = Duration::from_mins(3);
 /// For a test of hundreds of repetitions, on a busy host without hardware virtualisation.
 const LONG: Duration = Duration::from_mins(5);
+
+/// For measurements, as many as are asked for.
+const BENCH: Duration = Duration::from_hours(1);
 
 /// A test.
 pub(crate) struct Test {
@@ -60,6 +64,7 @@ enum Offered {
     WithFault,
     WithoutFault,
     WithCorpus,
+    WithBench,
 }
 
 const TESTS: &[&[Test]] = &[
@@ -75,7 +80,11 @@ const TESTS: &[&[Test]] = &[
     policy::TESTS[2],
     policy::TESTS[3],
     corpus::TESTS,
+    MEASUREMENTS,
 ];
+
+const MEASUREMENTS: &[Test] =
+    &[child("bench.connect", BENCH, bench::connect).when(Offered::WithBench)];
 
 /// A test for a child process.
 const fn child(
@@ -103,6 +112,7 @@ impl Test {
             Offered::WithFault => procfs::asked(FAULT),
             Offered::WithoutFault => !procfs::asked(FAULT),
             Offered::WithCorpus => procfs::asked(CORPUS),
+            Offered::WithBench => bench::rounds().is_some(),
         }
     }
 }

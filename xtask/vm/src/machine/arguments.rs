@@ -29,6 +29,17 @@ pub enum Start {
     Restore,
 }
 
+/// What the guest's clocks go by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Clock {
+    /// The host's.
+    #[default]
+    Host,
+    /// The instructions that were executed, one a nanosecond; waiting takes no time. What is
+    /// measured is the same on every host, however busy. Under TCG alone.
+    Instructions,
+}
+
 /// All that makes a machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Machine {
@@ -48,6 +59,8 @@ pub struct Machine {
     pub processors: u8,
     /// Where that is.
     pub memory: Memory,
+    /// What its clocks go by.
+    pub clock: Clock,
     /// Where it begins.
     pub start: Start,
     /// What the serial port says goes here.
@@ -83,6 +96,9 @@ impl Machine {
         ]);
         add(&["-smp", &self.processors.to_string()]);
         add(&["-m", &format!("{}M", self.mib)]);
+        if self.clock == Clock::Instructions {
+            add(&["-icount", "shift=0,sleep=off"]);
+        }
         match &self.memory {
             Memory::Anonymous => add(&["-machine", "pc"]),
             Memory::File(path) => add(&self.backend(path, "on").each_ref().map(String::as_str)),
@@ -191,6 +207,7 @@ mod tests {
             mib: 256,
             processors: 1,
             memory: Memory::File("/cache/ram".into()),
+            clock: Clock::Host,
             start: Start::Reset,
             serial: "/logs/a,b/serial.log".into(),
             sockets: "/tmp/s".into(),
@@ -219,6 +236,17 @@ mod tests {
         };
         insta::assert_snapshot!("restored", lines(&restored, "10.0.2"));
         insta::assert_snapshot!("restored_by_an_old_qemu", lines(&restored, "7.2.22"));
+    }
+
+    #[test]
+    fn a_machine_that_counts_instructions_differs_by_that_alone() {
+        let counting = Machine {
+            clock: Clock::Instructions,
+            ..machine()
+        };
+        let without = lines(&counting, "10.0.2").replace("-icount\nshift=0,sleep=off\n\n", "");
+        assert_eq!(without, lines(&machine(), "10.0.2"));
+        assert_ne!(lines(&counting, "10.0.2"), without);
     }
 
     #[test]
