@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A server that waits, by each of the ways there are, and two that share an address.
+
+use std::{thread::sleep, time::Duration};
+
+use tidelock_wire::{Decision, Direction, Mode};
+
+use super::{LONG_MS, Report, SERVER, Test, begin, child, echo, everything, lifetime::unload_soon};
+use crate::{
+    failure::{Checked, ensure},
+    intercept::{Actor, Decider, Keep, Seen},
+    tests::SHORT,
+};
+
+pub(super) const TESTS: &[Test] = &[
+    child("policy.server_waits", SHORT, server_waits),
+    child("policy.server_edges", SHORT, server_edges),
+    child("policy.reuseport", SHORT, reuseport),
+];
+
+const CLIENT: &str = "connect send recv";
+
+/// Who connects is let in at once, who accepts is decided by a rule of its own.
+fn accepting(
+    rule: impl Fn(&Seen) -> Option<Decision> + Send + 'static,
+) -> impl Fn(&Seen) -> Option<Decision> + Send + 'static {
+    move |seen| match seen.direction {
+        Direction::Connect => Some(Decision::Plain),
+        Direction::Accept => rule(seen),
+    }
+}
+
+fn start(address: &str, script: &str) -> Checked<Actor> {
+    let actor = Actor::start(&format!("script {address} {script}"))?;
+    actor.lines_to(&["word", "later"])?;
+    Ok(actor)
+}
+
+/// What it tells last, before its end.
+fn ends_with(actor: &Actor, expected: &[&str]) -> Checked<()> {
+    let told = actor.lines_to(&["end"])?;
+    let before = &told[..told.len() - 1];
+    let last = &before[before.len().saturating_sub(expected.len())..];
+    ensure(last == expected, || format!("{told:?}, not {expected:?}"))
+}
+
+/// Where a server is, what it does, and what it says in the end.
+const WAITING: [(&str, &str, &[&str]); 5] = [
+    (
+        "127.0.0.1:7011",
+        "listen hurry later accept patience plain alarm accept restart alarm accept recv send",
+        &[
+            "accept AGAIN",
+            "patience ok",
+            "plain ok",
+            "alarm ok",
+            "accept INTR",
+            "restart ok",
+            "alarm ok",
+            "accept ok",
+            "recv \"ping\"",
+            "send ok",
+        ],
+    ),
+    (
+        "127.0.0.1:7012",
+        "listen fork later accept recv send",
+        &["accept ok", "recv \"ping\"", "send ok"],
+    ),
+    (
+        "127.0.0.1:7013",
+        "listen pass later accept recv splice",
+        &["accept ok", "recv \"ping\"", "splice \"\""],
+    ),
+    (
+        "127.0.0.1:7014",
+        "ring listen later ring-accept ring-recv ring-send",
+        &["ring-accept ok", "ring-recv \"ping\"", "ring-send ok"],
+    ),
+    (
+        "127.0.0.1:7015",
+        "ring listen forced later ring-accept ring-recv ring-send",
+        &["ring-accept ok", "ring-recv \"ping\"", "ring-send ok"],
+    ),
+];
+
+/// Timeouts and signals while a connection waits for its verdict, as while there is none; and
+/// io_uring as a server.
+fn server_waits(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    // The first verdict of a server comes when signals and timeouts have.
+    let decider = Decider::start(accepting(|_| None))?;
+    let servers = WAITING
+        .iter()
+        .map(|(address, script, _)| start(address, script))
+        .collect::<Checked<Vec<Actor>>>()?;
+    let clients = WAITING
+        .iter()
+        .map(|(address, _, _)| {
+            Actor::start(&format!("script {address} connect send shut=write recv"))
+        })
+        .collect::<Checked<Vec<Actor>>>()?;
+    for client in &clients {
+        client.says("connect ok")?;
+    }
+    decider.await_seen(2 * WAITING.len())?;
+    sleep(Duration::from_millis(400));
+    let undecided = decider.stop()?;
+    let decider = Decider::start(accepting(|_| Some(Decision::Plain)))?;
+    for (server, (_, _, expected)) in servers.iter().zip(WAITING) {
+        ends_with(server, expected)?;
+    }
+    for client in &clients {
+        client.lines_to(&["end"])?;
+    }
+    decider.stop()?;
+    ensure(undecided.len() == 2 * WAITING.len(), || {
+        format!("one question an end was due: {undecided:?}")
+    })?;
+
+    drop((servers, clients));
+    never_shown()?;
+    unload_soon()?;
+    Ok(String::new())
+}
+
+/// A refused connection is never shown, by whichever way.
+fn never_shown() -> Checked<()> {
+    for (address, script) in [
+        ("127.0.0.1:7021", "ring listen later ring-accept"),
+        ("127.0.0.1:7022", "ring forced listen later ring-accept"),
+        ("127.0.0.1:7023", "listen later accept"),
+    ] {
+        let decider = Decider::start(accepting(|_| Some(Decision::Deny)))?;
+        let server = start(address, script)?;
+        Actor::start(&format!("connect {address}"))?.is_reset()?;
+        server.is_silent(Duration::from_millis(100))?;
+        decider.stop()?;
+    }
+    Ok(())
+}
+
+/// Edge-triggered: an edge for what comes, which is not there yet; an edge when it is decided; and
+/// no other.
+fn server_edges(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    let decider = Decider::start(accepting(|_| None))?;
+    let script = "listen nonblock watch edges later edge accept edges accept word edge accept";
+    let mut server = start(SERVER, script)?;
+    let client = Actor::start(&format!("script {SERVER} {CLIENT}"))?;
+    client.says("connect ok")?;
+    let told = server.lines_to(&["word"])?;
+    let expected = [
+        "edge 0x1",
+        "accept AGAIN",
+        "edges none",
+        "accept AGAIN",
+        "word",
+    ];
+    ensure(told == expected, || format!("{told:?}, not {expected:?}"))?;
+    decider.stop()?;
+    let decider = Decider::start(everything)?;
+    server.go_on()?;
+    ends_with(&server, &["edge 0x1", "accept ok"])?;
+    decider.stop()?;
+    Ok(String::new())
+}
+
+/// Two processes listen at one address. Each connection is decided for who accepts it.
+fn reuseport(report: &mut Report) -> Checked<String> {
+    const COUNT: usize = 40;
+    begin(Mode::Enforce, LONG_MS)?;
+    let (allowed, denied) = (echo(SERVER)?, echo(SERVER)?);
+    let refused = denied.pid();
+    let decider = Decider::keeping(
+        Keep::Never,
+        accepting(move |seen| {
+            Some(if seen.tgid == refused {
+                Decision::Deny
+            } else {
+                Decision::Plain
+            })
+        }),
+    )?;
+    let visitor = Actor::start(&format!("visit {SERVER} {COUNT}"))?;
+    let answered = visitor.line()?;
+    visitor.says("CONNRESET")?;
+    denied.is_silent(Duration::from_millis(50))?;
+    let seen = decider.stop()?;
+    let of = |tgid| {
+        let accepts = seen.iter().filter(|one| one.direction == Direction::Accept);
+        accepts.filter(|one| one.tgid == tgid).count()
+    };
+    let (good, bad) = (of(allowed.pid()), of(refused));
+    report.note("shared", format!("{good} and {bad}"))?;
+    // Of 40, none for one of two is as likely as 40 coins on one side.
+    ensure(good > 0 && bad > 0 && good + bad == COUNT, || {
+        format!("{good} and {bad} of {COUNT} were asked about")
+    })?;
+    ensure(answered == format!("{good} answered"), || {
+        format!("{good} were allowed, and {answered}")
+    })?;
+    for _ in 0..good {
+        allowed.says("accepted")?;
+    }
+    Ok(String::new())
+}
