@@ -76,6 +76,21 @@ static inline struct file *tdl_get_file_rcu(struct file __rcu **slot)
 #endif
 }
 
+/*
+ * The same where the place goes on to show a file that is gone: NULL then, where get_file_rcu()
+ * would wait for another one. Under rcu_read_lock().
+ */
+static inline struct file *tdl_get_file_active(struct file **slot)
+{
+#if TDL_HAVE_GET_FILE_RCU_SLOT
+	return get_file_active(slot);
+#else
+	struct file *file = READ_ONCE(*slot);
+
+	return file && get_file_rcu(file) ? file : NULL;
+#endif
+}
+
 static inline s64 tdl_inode_changed(const struct inode *inode)
 {
 #if TDL_HAVE_INODE_GET_CTIME

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * accept(2): taken from the kernel first, then decided, and only then shown.
+ * accept(2), and poll(2) on a listener: taken from the kernel first, then decided, and only then
+ * shown.
  *
- * The verdict is for the task that accepts. A connection whose verdict is not in is held here,
- * without a socket of user space, as if the peer had been slow; the listener becomes readable when
- * it is decided. A refused one is reset and never shown.
+ * The verdict is for the task that accepts, or that polls: a listener is readable when there is a
+ * connection for the caller, and not before. A connection whose verdict is not in is held here,
+ * without a socket of user space, as if the peer had been slow. A refused one is reset and never
+ * shown.
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -21,13 +23,14 @@
 #include "decide.h"
 #include "ops.h"
 #include "policy.h"
-#include "trace.h"
+#include "recall.h"
 
 struct tdl_held {
 	struct list_head node;		/* under the listener's lock */
 	struct tdl_conn *listener;	/* the watch's reference, while it is armed */
 	struct sock *sk;		/* ours alone: it has no socket */
-	struct tdl_case c;
+	struct tdl_case c;		/* with a question that may wait, or without */
+	bool allowed;			/* said and counted, for whom c says */
 	struct tdl_watch watch;
 };
 
@@ -107,7 +110,10 @@ static void tdl_held_fire(struct tdl_watch *watch)
 	tdl_conn_fired(held->listener, &held->listener->held_work);
 }
 
-/* Keeps a connection until its question, which held->c has, is decided. */
+/*
+ * Keeps a connection until its question, which held->c has, is decided; or, before the others,
+ * one that is decided, until it is accepted.
+ */
 static void tdl_accept_hold(struct tdl_conn *conn, struct tdl_held *held)
 {
 	bool closed;
@@ -115,11 +121,15 @@ static void tdl_accept_hold(struct tdl_conn *conn, struct tdl_held *held)
 	spin_lock_bh(&conn->lock);
 	closed = conn->state != TDL_LISTENING;
 	if (!closed) {
-		list_add_tail(&held->node, &conn->held);
 		conn->held_count++;
-		refcount_inc(&conn->refs);
-		/* Here, for who finds it in the list may free it. */
-		tdl_ask_watch(held->c.ask, &held->watch);
+		if (held->c.ask) {
+			list_add_tail(&held->node, &conn->held);
+			refcount_inc(&conn->refs);
+			/* Here, for who finds it in the list may free it. */
+			tdl_ask_watch(held->c.ask, &held->watch);
+		} else {
+			list_add(&held->node, &conn->held);
+		}
 	}
 	spin_unlock_bh(&conn->lock);
 	if (closed)
@@ -173,16 +183,6 @@ static bool tdl_accept_has_more(const struct tdl_conn *conn)
 	       !reqsk_queue_empty(&inet_csk(conn->sk)->icsk_accept_queue);
 }
 
-__poll_t tdl_accept_poll(struct tdl_conn *conn, __poll_t mask)
-{
-	if (tdl_conn_state(conn) != TDL_LISTENING)
-		return mask;
-	if (tdl_accept_is_ready(conn))
-		return mask | EPOLLIN | EPOLLRDNORM;
-	/* What is in the kernel's queue cannot be taken now. */
-	return tdl_accept_is_full(conn) ? mask & ~(EPOLLIN | EPOLLRDNORM) : mask;
-}
-
 /*
  * The verdict that was asked for is the caller's when the caller is whom it was asked for, or one
  * like it, and the policy is still the same. Otherwise it is asked anew. Whether there is one.
@@ -190,85 +190,172 @@ __poll_t tdl_accept_poll(struct tdl_conn *conn, __poll_t mask)
 static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 {
 	struct tdl_case now = {
+		.id = conn->id,
 		.direction = TDL_ACCEPT,
 		.local = held->c.local,
 		.remote = held->c.remote,
 	};
+	u64 generation = held->c.ask ? held->c.ask->verdict.generation : held->c.verdict.generation;
 	bool same;
 
 	same = !tdl_ident(conn->sk, TDL_ACCEPT, &now.local, &now.remote, &now.key, &now.process) &&
 	       !memcmp(&now.key, &held->c.key, sizeof(now.key)) &&
-	       held->c.ask->verdict.generation == tdl_policy_generation();
+	       generation == tdl_policy_generation();
 	/* It has fired, or is about to. */
 	if (tdl_ask_unwatch(&held->watch))
 		tdl_conn_put(conn);
 	if (same) {
-		tdl_decide_answer(&held->c);
+		if (held->c.ask)
+			tdl_decide_answer(&held->c);
 		return true;
 	}
-	tdl_ask_put(held->c.ask);
+	if (held->c.ask)
+		tdl_ask_put(held->c.ask);
+	held->allowed = false;
 	held->c = now;
 	return tdl_decide(conn->sk, &held->c);
 }
 
-/* A held connection for the caller: 1 when child has one now, 0 when there is none. */
-static int tdl_accept_from_held(struct tdl_conn *conn, struct socket *child)
+/* The first held connection that the caller may have, and has now; NULL when there is none. */
+static struct tdl_held *tdl_accept_next(struct tdl_conn *conn)
 {
 	struct tdl_held *held;
 
 	while ((held = tdl_accept_unhold(conn))) {
-		/* Its place may be what those behind it wait for. */
-		if (tdl_accept_has_more(conn))
-			conn->sk->sk_data_ready(conn->sk);
 		if (!tdl_held_decide(conn, held)) {
 			tdl_accept_hold(conn, held);
 			continue;
 		}
-		trace_tidelock_verdict(conn->id, &held->c);
-		if (!tdl_decide_allows(&held->c.verdict)) {
-			tdl_held_kill(held);
-			continue;
-		}
-		tdl_accept_attach(child, held->sk);
-		tdl_accept_show(child, &held->c);
-		tdl_held_free(held);
-		return 1;
+		if (!held->allowed)
+			held->allowed = tdl_decide_allows(&held->c);
+		if (held->allowed)
+			return held;
+		tdl_held_kill(held);
 	}
-	return 0;
+	return NULL;
 }
 
-/* A connection that the kernel has just given: 1 when it is shown, 0 when it is not. */
-static int tdl_accept_fresh(struct tdl_conn *conn, struct socket *child)
+/* A held connection for the caller: whether child has one now. */
+static bool tdl_accept_from_held(struct tdl_conn *conn, struct socket *child)
 {
-	struct tdl_case c = { .direction = TDL_ACCEPT };
-	struct tdl_held *held;
-	struct sock *sk;
+	struct tdl_held *held = tdl_accept_next(conn);
 
-	tdl_address_local(&c.local, child->sk);
-	tdl_address_remote(&c.remote, child->sk);
-	if (tdl_decide(child->sk, &c)) {
-		trace_tidelock_verdict(conn->id, &c);
-		if (tdl_decide_allows(&c.verdict)) {
-			tdl_accept_show(child, &c);
-			return 1;
-		}
-		tdl_accept_kill(tdl_accept_detach(child));
-		return 0;
-	}
-	sk = tdl_accept_detach(child);
-	held = kzalloc(sizeof(*held), GFP_KERNEL_ACCOUNT);
+	if (!held)
+		return false;
+	/* Its place may be what those behind it wait for. */
+	if (tdl_accept_has_more(conn))
+		conn->sk->sk_data_ready(conn->sk);
+	tdl_accept_attach(child, held->sk);
+	tdl_accept_show(child, &held->c);
+	tdl_held_free(held);
+	return true;
+}
+
+/* Takes a connection away from child, to be held. Not, and it is reset, without memory. */
+static struct tdl_held *tdl_held_new(struct tdl_conn *conn, struct socket *child,
+				     const struct tdl_case *c)
+{
+	struct tdl_held *held = kzalloc(sizeof(*held), GFP_KERNEL_ACCOUNT);
+	struct sock *sk = tdl_accept_detach(child);
+
 	if (!held) {
-		tdl_ask_put(c.ask);
+		if (c->ask)
+			tdl_ask_put(c->ask);
 		tdl_accept_kill(sk);
-		return 0;
+		return NULL;
 	}
 	held->sk = sk;
-	held->c = c;
+	held->c = *c;
 	held->listener = conn;
 	INIT_LIST_HEAD(&held->watch.node);
 	held->watch.fire = tdl_held_fire;
-	tdl_accept_hold(conn, held);
-	return 0;
+	return held;
+}
+
+/*
+ * A connection that the kernel has just given to child: whether the caller may have it. If not it
+ * is held or reset.
+ */
+static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child, struct tdl_case *c)
+{
+	struct tdl_held *held;
+
+	*c = (struct tdl_case){ .id = conn->id, .direction = TDL_ACCEPT };
+	tdl_address_local(&c->local, child->sk);
+	tdl_address_remote(&c->remote, child->sk);
+	if (tdl_decide(child->sk, c)) {
+		if (tdl_decide_allows(c))
+			return true;
+		tdl_accept_kill(tdl_accept_detach(child));
+		return false;
+	}
+	held = tdl_held_new(conn, child, c);
+	if (held)
+		tdl_accept_hold(conn, held);
+	return false;
+}
+
+/* Takes one from the kernel's queue and holds it: 0, -EAGAIN when there is none, another errno. */
+static int tdl_accept_take(struct tdl_conn *conn)
+{
+	struct tdl_held *held;
+	struct socket *child;
+	struct tdl_case c;
+	int ret;
+
+	if (!tdl_accept_has_more(conn))
+		return -EAGAIN;
+	ret = sock_create_lite(conn->sk->sk_family, SOCK_STREAM, IPPROTO_TCP, &child);
+	if (ret)
+		return ret;
+	ret = tdl_inner_accept(tdl_inner(conn->sock), conn->sock, child, O_NONBLOCK, false);
+	if (!ret && tdl_accept_fresh(conn, child, &c)) {
+		held = tdl_held_new(conn, child, &c);
+		if (held) {
+			held->allowed = true;
+			tdl_accept_hold(conn, held);
+		}
+	}
+	/* It has no operations: nothing but its memory goes. */
+	sock_release(child);
+	return ret;
+}
+
+/* Whether there is a connection for the caller, and then it is the first of those held. */
+static bool tdl_accept_look(struct tdl_conn *conn)
+{
+	struct tdl_held *held;
+	int ret;
+
+	for (;;) {
+		held = tdl_accept_next(conn);
+		if (held) {
+			tdl_accept_hold(conn, held);
+			return true;
+		}
+		ret = tdl_accept_take(conn);
+		if (ret)
+			return ret != -EAGAIN;
+		cond_resched();
+	}
+}
+
+/* What poll says of a listener, by what the kernel says. In the context of a task; may sleep. */
+__poll_t tdl_accept_poll(struct tdl_conn *conn, __poll_t mask)
+{
+	const __poll_t readable = EPOLLIN | EPOLLRDNORM;
+
+	if (tdl_conn_state(conn) != TDL_LISTENING)
+		return mask;
+	/* A worker of the kernel's (aio) polls for somebody who cannot be told: it may be wrong. */
+	if (current->flags & PF_KTHREAD)
+		return tdl_accept_is_ready(conn) ? mask | readable : mask;
+	/* Most often there is nothing, or nothing to decide. */
+	if (!READ_ONCE(conn->held_count) &&
+	    (!(mask & readable) || tdl_policy_mode() == TDL_OFF))
+		return mask;
+	mask &= ~readable;
+	return tdl_accept_look(conn) ? mask | readable : mask;
 }
 
 static bool tdl_accept_may_go_on(struct tdl_conn *conn)
@@ -289,21 +376,26 @@ static long tdl_accept_wait(struct tdl_conn *conn, long timeout)
 	return timeout;
 }
 
-static int tdl_accept_conn(struct tdl_conn *conn, const struct proto_ops *inner,
-			   struct socket *child, int flags)
+int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags)
 {
+	const struct proto_ops *inner = tdl_inner(conn->sock);
 	long timeout = sock_rcvtimeo(conn->sk, flags & O_NONBLOCK);
+	struct tdl_case c;
 	int ret;
 
 	for (;;) {
+		if (tdl_conn_state(conn) == TDL_CLOSED)
+			return tdl_recall_self();
 		if (tdl_accept_from_held(conn, child))
 			return 0;
 		ret = -EAGAIN;
 		if (!tdl_accept_is_full(conn))
 			ret = tdl_inner_accept(inner, conn->sock, child, flags | O_NONBLOCK, false);
+		if (!ret && tdl_accept_fresh(conn, child, &c)) {
+			tdl_accept_show(child, &c);
+			return 0;
+		}
 		if (!ret) {
-			if (tdl_accept_fresh(conn, child))
-				return 0;
 			cond_resched();
 			continue;
 		}
@@ -314,24 +406,6 @@ static int tdl_accept_conn(struct tdl_conn *conn, const struct proto_ops *inner,
 		if (signal_pending(current) && !tdl_accept_may_go_on(conn))
 			return sock_intr_errno(timeout);
 	}
-}
-
-int tdl_accept(struct socket *sock, struct socket *child, int flags, bool kern)
-{
-	const struct proto_ops *inner = tdl_inner(sock);
-	struct tdl_conn *conn = kern ? NULL : tdl_conn_get(sock->sk);
-	int ret;
-
-	/*
-	 * A service in the kernel accepts for itself (its socket gets our operations afterwards,
-	 * which find no entry). Without an entry of the listener nobody is asked: its SYN-ACKs
-	 * are dropped where something is in force.
-	 */
-	if (!conn)
-		return tdl_inner_accept(inner, sock, child, flags, kern);
-	ret = tdl_accept_conn(conn, inner, child, flags);
-	tdl_conn_put(conn);
-	return ret;
 }
 
 /* In a worker: a held connection is decided. Releasing the listener waits for it. */

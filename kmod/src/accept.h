@@ -10,7 +10,7 @@
 
 struct tdl_conn;
 
-int tdl_accept(struct socket *sock, struct socket *child, int flags, bool kern);
+int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags);
 
 void tdl_accept_prepare(struct tdl_conn *conn);
 void tdl_accept_cancel(struct tdl_conn *conn);

@@ -24,17 +24,21 @@
 #include "counters.h"
 #include "policy.h"
 #include "session.h"
+#include "trace.h"
 
 /* More than this wait for a verdict: refused at once, so that memory is bounded. */
 #define TDL_ASKS_MAX 8192
+/* More than this of one share: it does not fill the table for the others. */
+#define TDL_ASKS_SHARE_MAX 1024
 
 static DEFINE_SPINLOCK(tdl_asks_lock);
 static DEFINE_HASHTABLE(tdl_asks_by_id, 10);
 static DEFINE_HASHTABLE(tdl_asks_by_key, 10);
 static LIST_HEAD(tdl_asks_unsent);
 static u32 tdl_asks_waiting;
+static u16 tdl_asks_shares[TDL_SHARES];
 static u64 tdl_asks_last_id;
-static bool tdl_asks_over;		/* nobody is asked any more: the module goes */
+static bool tdl_asks_over;		/* nobody is asked: the module is withdrawn, or goes */
 static struct workqueue_struct *tdl_asks_wq;
 
 static u32 tdl_ask_hash(const struct tdl_key *key, const struct tdl_process *process)
@@ -73,6 +77,7 @@ static void tdl_ask_publish(struct tdl_ask *ask)
 	hash_add(tdl_asks_by_id, &ask->by_id, ask->id);
 	hash_add(tdl_asks_by_key, &ask->by_key, tdl_ask_hash(&ask->key, &ask->process));
 	list_add_tail(&ask->unsent, &tdl_asks_unsent);
+	tdl_asks_shares[ask->share]++;
 	WRITE_ONCE(tdl_asks_waiting, tdl_asks_waiting + 1);
 }
 
@@ -91,6 +96,7 @@ static bool tdl_ask_settle(struct tdl_ask *ask, const struct tdl_verdict *verdic
 	hash_del(&ask->by_id);
 	hash_del(&ask->by_key);
 	list_del_init(&ask->unsent);
+	tdl_asks_shares[ask->share]--;
 	WRITE_ONCE(tdl_asks_waiting, tdl_asks_waiting - 1);
 	/* Before the works: they may look at once. */
 	complete_all(&ask->done);
@@ -107,6 +113,20 @@ static bool tdl_ask_settle(struct tdl_ask *ask, const struct tdl_verdict *verdic
 	return true;
 }
 
+static void tdl_ask_trace_timeout(const struct tdl_ask *ask)
+{
+	const struct tdl_case c = {
+		.direction = ask->key.direction,
+		.local = ask->local,
+		.remote = ask->remote,
+		.key = ask->key,
+		.process = ask->process,
+		.verdict = ask->verdict,
+	};
+
+	trace_tidelock_timeout(&c);
+}
+
 static void tdl_ask_deadline(struct work_struct *work)
 {
 	struct tdl_ask *ask = container_of(to_delayed_work(work), struct tdl_ask, deadline);
@@ -116,8 +136,10 @@ static void tdl_ask_deadline(struct work_struct *work)
 		.generation = tdl_policy_generation(),
 	};
 
-	if (tdl_ask_settle(ask, &verdict))
+	if (tdl_ask_settle(ask, &verdict)) {
 		tdl_count(timeouts);
+		tdl_ask_trace_timeout(ask);
+	}
 	tdl_ask_put(ask);
 }
 
@@ -132,6 +154,7 @@ static struct tdl_ask *tdl_ask_alloc(const struct tdl_key *key, const struct tdl
 		return NULL;
 	/* The opener's, the table's and the deadline's. */
 	refcount_set(&ask->refs, 3);
+	ask->share = tdl_ident_share(key);
 	ask->key = *key;
 	ask->process = *process;
 	ask->local = *local;
@@ -150,6 +173,13 @@ static void tdl_ask_free_unpublished(struct tdl_ask *ask)
 	kfree(ask);
 }
 
+/* With the lock held. */
+static bool tdl_asks_are_full(u32 share)
+{
+	return tdl_asks_over || tdl_asks_waiting >= TDL_ASKS_MAX ||
+	       tdl_asks_shares[share] >= TDL_ASKS_SHARE_MAX;
+}
+
 /*
  * The question of this process for this purpose, with a reference: one that waits already, or a
  * new one. In the context of the asking task; sleeps. -ENOBUFS when too many wait.
@@ -162,7 +192,7 @@ struct tdl_ask *tdl_ask_open(const struct tdl_key *key, const struct tdl_process
 
 	spin_lock_bh(&tdl_asks_lock);
 	ask = tdl_ask_find(key, process);
-	if (!ask && (tdl_asks_over || tdl_asks_waiting >= TDL_ASKS_MAX))
+	if (!ask && tdl_asks_are_full(tdl_ident_share(key)))
 		ret = -ENOBUFS;
 	spin_unlock_bh(&tdl_asks_lock);
 	if (ask || ret)
@@ -173,7 +203,7 @@ struct tdl_ask *tdl_ask_open(const struct tdl_key *key, const struct tdl_process
 		return ERR_PTR(-ENOMEM);
 	spin_lock_bh(&tdl_asks_lock);
 	other = tdl_ask_find(key, process);
-	if (!other && (tdl_asks_over || tdl_asks_waiting >= TDL_ASKS_MAX))
+	if (!other && tdl_asks_are_full(ask->share))
 		ret = -ENOBUFS;
 	if (!other && !ret) {
 		tdl_ask_publish(ask);
@@ -352,22 +382,32 @@ static struct tdl_ask *tdl_ask_any(void)
 	return NULL;
 }
 
-/* Nobody is asked any more: who waits is refused. */
-void tdl_asks_refuse_all(void)
+static void tdl_asks_set_over(bool over)
+{
+	spin_lock_bh(&tdl_asks_lock);
+	tdl_asks_over = over;
+	spin_unlock_bh(&tdl_asks_lock);
+}
+
+/* Nobody is asked until tdl_asks_resume(): the mode is off, and who waits goes on. */
+void tdl_asks_end(void)
 {
 	const struct tdl_verdict verdict = {
-		.decision = TDL_DENY,
+		.decision = TDL_PLAIN,
 		.reason = TDL_REASON_OFF,
 	};
 	struct tdl_ask *ask;
 
-	spin_lock_bh(&tdl_asks_lock);
-	tdl_asks_over = true;
-	spin_unlock_bh(&tdl_asks_lock);
+	tdl_asks_set_over(true);
 	while ((ask = tdl_ask_any())) {
 		tdl_ask_settle(ask, &verdict);
 		tdl_ask_put(ask);
 	}
+}
+
+void tdl_asks_resume(void)
+{
+	tdl_asks_set_over(false);
 }
 
 int tdl_asks_init(void)
@@ -377,7 +417,7 @@ int tdl_asks_init(void)
 	return tdl_asks_wq ? 0 : -ENOMEM;
 }
 
-/* After tdl_asks_refuse_all(): waits for deadlines that have begun. */
+/* After tdl_asks_end(): waits for deadlines that have begun. */
 void tdl_asks_exit(void)
 {
 	destroy_workqueue(tdl_asks_wq);

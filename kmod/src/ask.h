@@ -22,6 +22,7 @@ struct tdl_watch {
 struct tdl_ask {
 	refcount_t refs;
 	u64 id;
+	u32 share;
 	struct tdl_key key;
 	struct tdl_process process;
 	struct tdl_address local;
@@ -42,7 +43,8 @@ struct tdl_ask {
 };
 
 int tdl_asks_init(void);
-void tdl_asks_refuse_all(void);
+void tdl_asks_end(void);
+void tdl_asks_resume(void);
 void tdl_asks_exit(void);
 
 struct tdl_ask *tdl_ask_open(const struct tdl_key *key, const struct tdl_process *process,

@@ -20,10 +20,14 @@
 #include "verdict.h"
 
 #define TDL_CACHE_MAX 16384
+/* A share that has this many makes room for itself: it does not push the others' out. */
+#define TDL_CACHE_SHARE_MAX 2048
 
 struct tdl_kept {
 	struct rhash_head node;
-	struct list_head age;		/* under the lock */
+	struct list_head age;		/* under the lock, as the next two */
+	struct list_head share_age;
+	u32 share;
 	struct rcu_head rcu;
 	struct tdl_key key;
 	struct tdl_verdict verdict;
@@ -42,6 +46,12 @@ static struct rhashtable tdl_cache;
 static DEFINE_SPINLOCK(tdl_cache_lock);
 static LIST_HEAD(tdl_cache_ages);	/* the oldest first */
 static u32 tdl_cache_size;		/* under the lock */
+
+/* Under the lock. */
+static struct tdl_cache_share {
+	struct list_head ages;		/* the oldest first */
+	u32 size;
+} tdl_cache_shares[TDL_SHARES];
 
 bool tdl_cache_find(const struct tdl_key *key, struct tdl_verdict *verdict)
 {
@@ -64,23 +74,38 @@ static void tdl_cache_drop(struct tdl_kept *kept)
 {
 	rhashtable_remove_fast(&tdl_cache, &kept->node, tdl_cache_params);
 	list_del(&kept->age);
+	list_del(&kept->share_age);
+	tdl_cache_shares[kept->share].size--;
 	tdl_cache_size--;
 	kfree_rcu(kept, rcu);
+}
+
+/* With the lock held: what has to go for another of this share; NULL when there is room. */
+static struct tdl_kept *tdl_cache_oldest(const struct tdl_cache_share *share)
+{
+	if (share->size >= TDL_CACHE_SHARE_MAX)
+		return list_first_entry(&share->ages, struct tdl_kept, share_age);
+	if (tdl_cache_size >= TDL_CACHE_MAX)
+		return list_first_entry(&tdl_cache_ages, struct tdl_kept, age);
+	return NULL;
 }
 
 /* With the lock held. Whether it was put in. */
 static bool tdl_cache_insert(struct tdl_kept *kept)
 {
+	struct tdl_cache_share *share = &tdl_cache_shares[kept->share];
 	struct tdl_kept *old;
 
 	old = rhashtable_lookup_fast(&tdl_cache, &kept->key, tdl_cache_params);
+	if (!old)
+		old = tdl_cache_oldest(share);
 	if (old)
 		tdl_cache_drop(old);
-	else if (tdl_cache_size >= TDL_CACHE_MAX)
-		tdl_cache_drop(list_first_entry(&tdl_cache_ages, struct tdl_kept, age));
 	if (rhashtable_insert_fast(&tdl_cache, &kept->node, tdl_cache_params))
 		return false;
 	list_add_tail(&kept->age, &tdl_cache_ages);
+	list_add_tail(&kept->share_age, &share->ages);
+	share->size++;
 	tdl_cache_size++;
 	return true;
 }
@@ -96,6 +121,7 @@ void tdl_cache_keep(const struct tdl_key *key, const struct tdl_verdict *verdict
 	kept = kmalloc(sizeof(*kept), GFP_KERNEL);
 	if (!kept)
 		return;
+	kept->share = tdl_ident_share(key);
 	kept->key = *key;
 	kept->verdict = *verdict;
 	kept->expires = get_jiffies_64() + msecs_to_jiffies(ttl_ms);
@@ -124,6 +150,10 @@ u32 tdl_cache_count(void)
 
 int tdl_cache_init(void)
 {
+	int i;
+
+	for (i = 0; i < TDL_SHARES; i++)
+		INIT_LIST_HEAD(&tdl_cache_shares[i].ages);
 	return rhashtable_init(&tdl_cache, &tdl_cache_params);
 }
 

@@ -11,6 +11,7 @@
  * cgroup refuses it): such entries are swept.
  */
 #include <linux/ktime.h>
+#include <linux/module.h>
 #include <linux/slab.h>
 #include <net/sock.h>
 
@@ -96,6 +97,19 @@ struct tdl_conn *tdl_conn_remove(const struct sock *sk)
 		conn = NULL;
 	rcu_read_unlock();
 	return conn;
+}
+
+/* Out of the table, with what the entry keeps. The caller has a reference. */
+void tdl_conn_forget(struct tdl_conn *conn)
+{
+	/* NULL: it is being released after all, and out of the table anyhow. */
+	struct tdl_conn *removed = tdl_conn_remove(conn->sk);
+
+	if (!removed)
+		return;
+	if (removed->given_back)
+		module_put(THIS_MODULE);
+	tdl_conn_put(removed);
 }
 
 void tdl_conn_set(struct tdl_conn *conn, enum tdl_state state)
@@ -185,19 +199,16 @@ static bool tdl_conn_orphan(struct tdl_conn *conn, void *data)
 	return false;
 }
 
-static void tdl_conns_sweep_all(void)
+void tdl_conns_sweep_all(void)
 {
-	struct tdl_conn *conn, *removed;
+	struct tdl_conn *conn;
 
 	for (;;) {
 		conn = NULL;
 		tdl_conns_visit(tdl_conn_orphan, &conn);
 		if (!conn)
 			return;
-		/* NULL: it is being released after all, and out of the table anyhow. */
-		removed = tdl_conn_remove(conn->sk);
-		if (removed)
-			tdl_conn_put(removed);
+		tdl_conn_forget(conn);
 		tdl_conn_put(conn);
 		cond_resched();
 	}

@@ -22,7 +22,7 @@ enum tdl_state {
 	TDL_DECIDED,	/* it may connect to c.remote, or has been accepted */
 	TDL_REFUSED,	/* a connect was refused, and the application is yet to be told */
 	TDL_LISTENING,
-	TDL_CLOSED,	/* the socket goes */
+	TDL_CLOSED,	/* the socket goes, or goes back to the kernel */
 };
 
 struct tdl_conn {
@@ -43,6 +43,9 @@ struct tdl_conn {
 	struct tdl_case c;	/* of the connect under way or done, or of the accept */
 
 	bool upper;		/* kTLS is being set: the operations are the kernel's meanwhile */
+	/* They are the kernel's for good; the reference of the module goes with the entry. */
+	bool given_back;
+	unsigned int tried;	/* withdraw.c: in which round */
 	struct task_struct *opener;	/* may send the decided SYN; compared only */
 	struct tdl_address opened;	/* where that went, and its number: what repeats it */
 	u32 opened_seq;
@@ -66,6 +69,8 @@ struct tdl_conn *tdl_conn_add(struct socket *sock, gfp_t gfp);
 struct tdl_conn *tdl_conn_get(const struct sock *sk);
 void tdl_conn_put(struct tdl_conn *conn);
 struct tdl_conn *tdl_conn_remove(const struct sock *sk);
+void tdl_conn_forget(struct tdl_conn *conn);
+void tdl_conns_sweep_all(void);
 void tdl_conn_set(struct tdl_conn *conn, enum tdl_state state);
 enum tdl_state tdl_conn_state(struct tdl_conn *conn);
 void tdl_conn_fired(struct tdl_conn *conn, struct work_struct *work);

@@ -18,7 +18,7 @@
 #include "connect.h"
 #include "hook.h"
 #include "ops.h"
-#include "trace.h"
+#include "recall.h"
 
 static void tdl_connect_wake(struct sock *sk)
 {
@@ -93,15 +93,15 @@ static int tdl_connect_inner(struct tdl_conn *conn, struct tdl_sockaddr *address
 	return ret;
 }
 
-static int tdl_connect_go(struct tdl_conn *conn, const struct tdl_case *c,
+static int tdl_connect_go(struct tdl_conn *conn, struct tdl_case *c,
 			  struct tdl_sockaddr *address, int len, int flags)
 {
 	int ret;
 
-	if (!tdl_decide_allows(&c->verdict))
+	if (!tdl_decide_allows(c))
 		return -ECONNREFUSED;
 	if (!tdl_connect_decided(conn, c, TDL_DECIDED))
-		return -EALREADY;
+		return tdl_conn_state(conn) == TDL_CLOSED ? tdl_recall_self() : -EALREADY;
 	tdl_ops_settle(conn);
 	ret = tdl_connect_inner(conn, address, len, flags);
 	tdl_connect_opened(conn);
@@ -151,7 +151,7 @@ static int tdl_connect_told(struct tdl_conn *conn)
 
 static int tdl_connect_anew(struct tdl_conn *conn, struct tdl_sockaddr *address, int len, int flags)
 {
-	struct tdl_case c = { .direction = TDL_CONNECT };
+	struct tdl_case c = { .id = conn->id, .direction = TDL_CONNECT };
 	struct sock *sk = conn->sk;
 	long timeout = sock_sndtimeo(sk, flags & O_NONBLOCK);
 	long left;
@@ -167,17 +167,17 @@ static int tdl_connect_anew(struct tdl_conn *conn, struct tdl_sockaddr *address,
 		if (!left)
 			return tdl_connect_later(conn, &c, address, len);
 		if (left < 0) {
-			tdl_ask_put(c.ask);
-			return sock_intr_errno(timeout);
+			/* The attempt goes on, as that of a SYN does; a restarted call waits. */
+			left = tdl_connect_later(conn, &c, address, len);
+			return left == -EINPROGRESS ? sock_intr_errno(timeout) : left;
 		}
 		tdl_decide_answer(&c);
 	}
-	trace_tidelock_verdict(conn->id, &c);
 	return tdl_connect_go(conn, &c, address, len, flags);
 }
 
 /* Until a connect that waits for its verdict does so no more. */
-static int tdl_connect_await_conn(struct tdl_conn *conn, bool nonblock, long timeout)
+int tdl_connect_await(struct tdl_conn *conn, bool nonblock, long timeout)
 {
 	long left;
 
@@ -192,26 +192,15 @@ static int tdl_connect_await_conn(struct tdl_conn *conn, bool nonblock, long tim
 	return left ? 0 : -EAGAIN;
 }
 
-int tdl_connect_await(struct socket *sock, bool nonblock, long timeout)
-{
-	struct tdl_conn *conn = tdl_conn_get(sock->sk);
-	int ret;
-
-	if (!conn)
-		return 0;
-	ret = tdl_connect_await_conn(conn, nonblock, timeout);
-	tdl_conn_put(conn);
-	return ret;
-}
-
 static int tdl_connect_disconnect(struct tdl_conn *conn, struct tdl_sockaddr *address, int len,
 				  int flags)
 {
 	struct socket *sock = conn->sock;
-	int ret;
+	bool waited = tdl_connect_cancel(conn);
+	int ret = tdl_inner(sock)->connect(sock, address, len, flags);
 
-	tdl_connect_cancel(conn);
-	ret = tdl_inner(sock)->connect(sock, address, len, flags);
+	if (waited)
+		WRITE_ONCE(sock->sk->sk_err, ECONNRESET);
 	if (READ_ONCE(sock->sk->sk_state) == TCP_CLOSE) {
 		tdl_connect_reset(conn);
 		tdl_accept_cancel(conn);
@@ -219,7 +208,7 @@ static int tdl_connect_disconnect(struct tdl_conn *conn, struct tdl_sockaddr *ad
 	return ret;
 }
 
-static int tdl_connect_conn(struct tdl_conn *conn, struct tdl_sockaddr *address, int len, int flags)
+int tdl_connect(struct tdl_conn *conn, struct tdl_sockaddr *address, int len, int flags)
 {
 	struct socket *sock = conn->sock;
 	int ret;
@@ -228,8 +217,8 @@ static int tdl_connect_conn(struct tdl_conn *conn, struct tdl_sockaddr *address,
 	    ((struct sockaddr_storage *)address)->ss_family == AF_UNSPEC)
 		return tdl_connect_disconnect(conn, address, len, flags);
 	if (tdl_connect_is_undecided(conn)) {
-		ret = tdl_connect_await_conn(conn, flags & O_NONBLOCK,
-					     sock_sndtimeo(conn->sk, flags & O_NONBLOCK));
+		ret = tdl_connect_await(conn, flags & O_NONBLOCK,
+					sock_sndtimeo(conn->sk, flags & O_NONBLOCK));
 		if (ret)
 			return ret == -EAGAIN ? -EALREADY : ret;
 	}
@@ -241,25 +230,24 @@ static int tdl_connect_conn(struct tdl_conn *conn, struct tdl_sockaddr *address,
 	return tdl_connect_anew(conn, address, len, flags);
 }
 
-int tdl_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags)
+/* shutdown(2) of a connect that waits, or not: whether there was one, which is taken back then. */
+bool tdl_connect_shut(struct tdl_conn *conn)
 {
-	struct tdl_conn *conn = tdl_conn_get(sock->sk);
-	int ret;
+	struct sock *sk = conn->sk;
 
-	/* Without an entry nothing is ever decided: the packet filter has the last word. */
-	if (!conn)
-		return tdl_inner(sock)->connect(sock, address, len, flags);
-	ret = tdl_connect_conn(conn, address, len, flags);
-	tdl_conn_put(conn);
-	return ret;
-}
-
-int tdl_connect_fast(struct socket *sock, void *address, int len, int flags)
-{
-	if (len >= sizeof(sa_family_t) &&
-	    ((struct sockaddr_storage *)address)->ss_family == AF_UNSPEC)
-		return -EOPNOTSUPP;
-	return tdl_connect(sock, address, len, flags);
+	if (!tdl_connect_cancel(conn))
+		return false;
+	/* As the kernel does with a SYN that is under way (inet_shutdown(), tcp_disconnect()). */
+	lock_sock(sk);
+	/* Else another thread has begun something since. */
+	if (sk->sk_state == TCP_CLOSE) {
+		sk->sk_prot->disconnect(sk, O_NONBLOCK);
+		WRITE_ONCE(sk->sk_err, ECONNRESET);
+		tdl_connect_reset(conn);
+	}
+	release_sock(sk);
+	tdl_sk_error_report(sk);
+	return true;
 }
 
 /* What the network's refusal does to a socket whose SYN was under way. */
@@ -315,8 +303,7 @@ static void tdl_connect_work(struct work_struct *work)
 	spin_unlock_bh(&conn->lock);
 	if (waiting) {
 		tdl_decide_answer(&c);
-		trace_tidelock_verdict(conn->id, &c);
-		if (tdl_decide_allows(&c.verdict))
+		if (tdl_decide_allows(&c))
 			tdl_connect_send(conn, &c);
 		else
 			tdl_connect_fail(conn, ECONNREFUSED);

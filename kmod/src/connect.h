@@ -11,14 +11,13 @@
 
 struct tdl_conn;
 
-int tdl_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags);
-/* The same for data that would go in the SYN. */
-int tdl_connect_fast(struct socket *sock, void *address, int len, int flags);
+int tdl_connect(struct tdl_conn *conn, struct tdl_sockaddr *address, int len, int flags);
 bool tdl_connect_is_undecided(struct tdl_conn *conn);
-int tdl_connect_await(struct socket *sock, bool nonblock, long timeout);
+int tdl_connect_await(struct tdl_conn *conn, bool nonblock, long timeout);
 
 void tdl_connect_prepare(struct tdl_conn *conn);
 bool tdl_connect_cancel(struct tdl_conn *conn);
+bool tdl_connect_shut(struct tdl_conn *conn);
 void tdl_connect_reset(struct tdl_conn *conn);
 
 #endif /* TIDELOCK_CONNECT_H */

@@ -16,6 +16,7 @@
 #include "engine.h"
 #include "policy.h"
 #include "session.h"
+#include "trace.h"
 
 static void tdl_decide_by_itself(struct tdl_case *c, u32 decision, u32 reason)
 {
@@ -91,15 +92,19 @@ bool tdl_decide(struct sock *sk, struct tdl_case *c)
 	int ret;
 
 	c->ask = NULL;
+	memset(&c->verdict, 0, sizeof(c->verdict));
 	ret = tdl_ident(sk, c->direction, &c->local, &c->remote, &c->key, &c->process);
 	if (ret) {
 		memset(&c->key, 0, sizeof(c->key));
 		memset(&c->process, 0, sizeof(c->process));
 	}
-	if (c->direction == TDL_CONNECT)
+	if (c->direction == TDL_CONNECT) {
 		tdl_count(connects);
-	else
+		trace_tidelock_connect(c);
+	} else {
 		tdl_count(accepts);
+		trace_tidelock_accept(c);
+	}
 	if (tdl_decide_early(c))
 		return true;
 	if (ret) {
@@ -121,18 +126,22 @@ void tdl_decide_answer(struct tdl_case *c)
 	c->ask = NULL;
 }
 
-/* Whether the connection may be, in the mode that is in force; counts what became of it. */
-bool tdl_decide_allows(const struct tdl_verdict *verdict)
+/* Whether the connection may be, in the mode that is in force; tells and counts it, once. */
+bool tdl_decide_allows(struct tdl_case *c)
 {
-	/* There is no mTLS yet: what must have it is refused. */
-	if (verdict->decision == TDL_PLAIN) {
+	trace_tidelock_verdict(c);
+	if (c->verdict.decision == TDL_PLAIN) {
 		tdl_count(allowed);
 		return true;
 	}
-	if (tdl_policy_mode() == TDL_ENFORCE) {
-		tdl_count(denied);
-		return false;
+	if (tdl_policy_mode() != TDL_ENFORCE) {
+		tdl_count(would_deny);
+		return true;
 	}
-	tdl_count(would_deny);
-	return true;
+	/* There is no mTLS yet: what must have it is refused, and says why. */
+	if (c->verdict.decision == TDL_MTLS)
+		c->verdict.reason = TDL_REASON_NO_MTLS;
+	trace_tidelock_deny(c);
+	tdl_count(denied);
+	return false;
 }

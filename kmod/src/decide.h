@@ -15,6 +15,7 @@ struct tdl_ask;
 
 /* One end of a connection that wants a verdict, and what came of it. */
 struct tdl_case {
+	u64 id;				/* of the socket that connects, or of the listener */
 	u32 direction;
 	struct tdl_address local;
 	struct tdl_address remote;
@@ -26,6 +27,6 @@ struct tdl_case {
 
 bool tdl_decide(struct sock *sk, struct tdl_case *c);
 void tdl_decide_answer(struct tdl_case *c);
-bool tdl_decide_allows(const struct tdl_verdict *verdict);
+bool tdl_decide_allows(struct tdl_case *c);
 
 #endif /* TIDELOCK_DECIDE_H */

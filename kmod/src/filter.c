@@ -89,17 +89,43 @@ static unsigned int tdl_filter_judge(const struct sk_buff *skb, const struct tcp
 	return tcp->ack ? NF_DROP : NF_DROP_ERR(-ECONNREFUSED);
 }
 
+/*
+ * A fragment that hides the flags, or would overwrite them: raw sockets can send such, and no
+ * stack does (RFC 1858, RFC 3128). The header lies in the first fragment as a whole.
+ */
+static bool tdl_filter_hides_flags(unsigned int offset, const struct tcphdr *tcp)
+{
+	return offset ? offset < sizeof(struct tcphdr) : !tcp;
+}
+
+static unsigned int tdl_filter_hidden(void)
+{
+	switch (tdl_policy_mode()) {
+	case TDL_ENFORCE:
+		tdl_count(dropped);
+		return NF_DROP;
+	case TDL_PERMISSIVE:
+		tdl_count(would_deny);
+		break;
+	}
+	return NF_ACCEPT;
+}
+
 static unsigned int tdl_filter_v4(void *priv, struct sk_buff *skb,
 				  const struct nf_hook_state *state)
 {
 	const struct iphdr *ip = ip_hdr(skb);
+	unsigned int offset = (ntohs(ip->frag_off) & IP_OFFSET) * 8;
 	const struct tcphdr *tcp;
 	struct tcphdr space;
 	struct tdl_address remote;
 
-	if (ip->protocol != IPPROTO_TCP || ip->frag_off & htons(IP_OFFSET))
+	if (ip->protocol != IPPROTO_TCP)
 		return NF_ACCEPT;
-	tcp = skb_header_pointer(skb, skb_network_offset(skb) + ip->ihl * 4, sizeof(space), &space);
+	tcp = offset ? NULL : skb_header_pointer(skb, skb_network_offset(skb) + ip->ihl * 4,
+						 sizeof(space), &space);
+	if (tdl_filter_hides_flags(offset, tcp))
+		return tdl_filter_hidden();
 	if (!tcp || !tcp->syn)
 		return NF_ACCEPT;
 	tdl_address_v4(&remote, ip->daddr, tcp->dest);
@@ -111,14 +137,22 @@ static unsigned int tdl_filter_v6(void *priv, struct sk_buff *skb,
 				  const struct nf_hook_state *state)
 {
 	unsigned int offset = 0;
+	unsigned short fragment = 0;
 	const struct tcphdr *tcp;
+	int protocol;
 	struct tcphdr space;
 	struct tdl_address remote;
 
-	if (ipv6_find_hdr(skb, &offset, IPPROTO_TCP, NULL, NULL) != IPPROTO_TCP)
+	protocol = ipv6_find_hdr(skb, &offset, IPPROTO_TCP, &fragment, NULL);
+	/* Of a later fragment the protocol is not told; of none is a piece so near the front. */
+	if (fragment)
+		return tdl_filter_hides_flags(fragment, NULL) ? tdl_filter_hidden() : NF_ACCEPT;
+	if (protocol != IPPROTO_TCP)
 		return NF_ACCEPT;
 	tcp = skb_header_pointer(skb, offset, sizeof(space), &space);
-	if (!tcp || !tcp->syn)
+	if (tdl_filter_hides_flags(0, tcp))
+		return tdl_filter_hidden();
+	if (!tcp->syn)
 		return NF_ACCEPT;
 	tdl_address_v6(&remote, &ipv6_hdr(skb)->daddr, tcp->dest);
 	return tdl_filter_judge(skb, tcp, &remote);

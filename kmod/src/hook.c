@@ -7,7 +7,8 @@
  * Sockets that are there already are found through the tables of files of all processes.
  *
  * A socket of ours keeps the module, as its operations' owner: it can be unloaded when the last
- * one is closed. Only the init functions run without such a reference: unloading waits for them.
+ * one is closed or given back (withdraw.c). The init functions run without such a reference:
+ * unloading waits for them.
  *  - A task that has read our pointer and not yet called it has not slept since
  *    (synchronize_rcu_tasks()); one that has called is inside of SRCU (synchronize_srcu()); one
  *    that has left SRCU and not yet our code has not slept either (synchronize_rcu_tasks() again).
@@ -36,7 +37,9 @@
 #include "connect.h"
 #include "hook.h"
 #include "ops.h"
+#include "pass.h"
 #include "policy.h"
+#include "recall.h"
 
 struct workqueue_struct *tdl_sockets_wq;
 
@@ -141,24 +144,6 @@ static void tdl_unhook_mptcp(void)
 }
 #endif
 
-/*
- * Tasks that sleep in the kernel's accept go back to user space's edge and come in by us. They
- * are those on the socket's wait queue that wait as a task does; pollers do not.
- */
-static void tdl_hook_recall(struct sock *sk)
-{
-	wait_queue_head_t *head = sk_sleep(sk);
-	wait_queue_entry_t *entry;
-
-	spin_lock_bh(&head->lock);
-	list_for_each_entry(entry, &head->head, entry) {
-		if (entry->func == autoremove_wake_function)
-			set_tsk_thread_flag(entry->private, TIF_SIGPENDING);
-	}
-	spin_unlock_bh(&head->lock);
-	wake_up_interruptible_all(head);
-}
-
 /* Called for each file of a process, with its locks held. */
 static int tdl_hook_file(const void *data, struct file *file, unsigned int fd)
 {
@@ -185,8 +170,9 @@ static int tdl_hook_file(const void *data, struct file *file, unsigned int fd)
 	tdl_ops_adopt(sock);
 	if (conn->state == TDL_DECIDED)
 		tdl_ops_settle(conn);
+	/* Who sleeps in the kernel's accept goes back to user space's edge and comes in by us. */
 	if (conn->state == TDL_LISTENING)
-		tdl_hook_recall(sk);
+		tdl_recall(sk);
 	return 0;
 }
 
@@ -222,13 +208,18 @@ int tdl_hook_init(void)
 		ret = -ENOMEM;
 		goto srcu;
 	}
+	ret = tdl_pass_init();
+	if (ret)
+		goto wq;
 	ret = tdl_ops_init();
 	if (!ret)
 		ret = tdl_conns_init();
 	if (ret)
-		goto wq;
+		goto pass;
 	return 0;
 
+pass:
+	tdl_pass_exit();
 wq:
 	destroy_workqueue(tdl_sockets_wq);
 srcu:
@@ -236,9 +227,10 @@ srcu:
 	return ret;
 }
 
-/* The last step of loading: a socket may keep the module from here on. */
+/* The last step of loading, or again after tdl_hook_withdraw(): sockets keep the module. */
 void tdl_hook_publish(void)
 {
+	WRITE_ONCE(tdl_withdrawn, false);
 	tdl_inner_init_v4 = tcp_prot.init;
 	tdl_inner_init_v6 = tcpv6_prot.init;
 	/* Before the first call through either. */
@@ -249,21 +241,44 @@ void tdl_hook_publish(void)
 	tdl_hook_older();
 }
 
-/* The first step of unloading, when no socket keeps the module. Nobody is inside afterwards. */
-void tdl_hook_withdraw(void)
+bool tdl_hook_is_withdrawn(void)
+{
+	return READ_ONCE(tdl_withdrawn);
+}
+
+static void tdl_hook_unpublish(void)
 {
 	WRITE_ONCE(tdl_withdrawn, true);
 	tdl_unhook_mptcp();
 	WRITE_ONCE(tcp_prot.init, tdl_inner_init_v4);
 	WRITE_ONCE(tcpv6_prot.init, tdl_inner_init_v6);
+}
+
+/* No socket becomes ours any more, and nobody is about to make one so. Sleeps. */
+void tdl_hook_withdraw(void)
+{
+	tdl_hook_unpublish();
 	synchronize_rcu_tasks();
 	synchronize_srcu(&tdl_inside);
 	synchronize_rcu_tasks();
 }
 
+/* The same when no socket keeps the module: nobody is in an operation of ours either. */
+void tdl_hook_leave(void)
+{
+	if (!tdl_hook_is_withdrawn())
+		tdl_hook_unpublish();
+	synchronize_rcu_tasks();
+	synchronize_srcu(&tdl_inside);
+	tdl_pass_drain();
+	synchronize_rcu_tasks();
+}
+
+/* After tdl_hook_leave(). */
 void tdl_hook_exit(void)
 {
 	tdl_conns_exit();
+	tdl_pass_exit();
 	destroy_workqueue(tdl_sockets_wq);
 	cleanup_srcu_struct(&tdl_inside);
 }

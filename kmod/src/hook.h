@@ -11,6 +11,8 @@
 int tdl_hook_init(void);
 void tdl_hook_publish(void);
 void tdl_hook_withdraw(void);
+void tdl_hook_leave(void);
+bool tdl_hook_is_withdrawn(void);
 void tdl_hook_exit(void);
 
 /* For work that touches sockets. */

@@ -12,9 +12,11 @@
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/ipc_namespace.h>
+#include <linux/jhash.h>
 #include <linux/mm_types.h>
 #include <linux/nsproxy.h>
 #include <linux/pid_namespace.h>
+#include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -73,6 +75,20 @@ static u64 tdl_ident_cgroup(void)
 	rcu_read_unlock();
 #endif
 	return id;
+}
+
+/* Not to be guessed: nobody chooses whose share he is in. */
+static u32 tdl_ident_seed;
+
+void tdl_ident_init(void)
+{
+	tdl_ident_seed = get_random_u32();
+}
+
+u32 tdl_ident_share(const struct tdl_key *key)
+{
+	return jhash_3words(lower_32_bits(key->cgroup), upper_32_bits(key->cgroup), key->uid,
+			    tdl_ident_seed) % TDL_SHARES;
 }
 
 /* -ESRCH: nobody who could be told is calling. */

@@ -45,6 +45,15 @@ int tdl_ident(struct sock *sk, u32 direction, const struct tdl_address *local,
 	      const struct tdl_address *remote, struct tdl_key *key,
 	      struct tdl_process *process);
 
+/*
+ * What is bounded as a whole is bounded for each of these as well: a control group and user, or
+ * a few that share one by chance.
+ */
+#define TDL_SHARES 256
+
+void tdl_ident_init(void);
+u32 tdl_ident_share(const struct tdl_key *key);
+
 /* The rest, for a question. */
 struct tdl_ident_texts {
 	struct tdl_text executable_path;

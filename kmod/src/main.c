@@ -10,13 +10,17 @@
 #include "engine.h"
 #include "filter.h"
 #include "hook.h"
+#include "ident.h"
 #include "policy.h"
 #include "table.h"
+#include "withdraw.h"
 
 static int __init tdl_init(void)
 {
-	int ret = tdl_policy_init();
+	int ret;
 
+	tdl_ident_init();
+	ret = tdl_policy_init();
 	if (ret)
 		return ret;
 	ret = tdl_engine_init();
@@ -41,7 +45,7 @@ static int __init tdl_init(void)
 	ret = tdl_device_init();
 	if (ret)
 		goto filter;
-	tdl_hook_publish();
+	tdl_withdraw_init();
 	return 0;
 
 filter:
@@ -65,12 +69,12 @@ module_init(tdl_init);
 /* Nobody has the device open, and no socket is ours: both keep the module. */
 static void __exit tdl_exit(void)
 {
-	tdl_hook_withdraw();
+	tdl_withdraw_exit();
 	tdl_device_exit();
 	tdl_filter_exit();
 	tdl_table_exit();
 	/* In permissive mode questions outlive who made them be asked. */
-	tdl_asks_refuse_all();
+	tdl_asks_end();
 	tdl_hook_exit();
 	tdl_asks_exit();
 	tdl_cache_exit();

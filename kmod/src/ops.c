@@ -6,13 +6,15 @@
  * place until a connection is decided. When it is, nothing is left to wrap but what can begin
  * another connection or end this one: data costs nothing then.
  *
- * Their owner is this module: a socket that has them keeps it.
+ * Their owner is this module: a socket that has them keeps it. A socket can be given back to the
+ * kernel with its reference (withdraw.c), also while a task is in one of its operations or about
+ * to be: that task is sent to the edge of user space and calls again. Unloading waits for those
+ * that are still on their way out.
  */
 #include <linux/err.h>
 #include <linux/ipv6.h>
 #include <linux/module.h>
 #include <linux/net.h>
-#include <linux/poll.h>
 #include <linux/tcp.h>
 #include <linux/tls.h>
 #include <net/inet_common.h>
@@ -23,8 +25,11 @@
 #include "compat.h"
 #include "conn.h"
 #include "connect.h"
+#include "gate.h"
 #include "ops.h"
+#include "pass.h"
 #include "policy.h"
+#include "recall.h"
 
 enum { TDL_V4, TDL_V6, TDL_FAMILIES };
 enum { TDL_GATE, TDL_SETTLED, TDL_TABLES };
@@ -55,7 +60,7 @@ bool tdl_ops_are_kernels(const struct socket *sock)
 	return ops && (ops == tdl_inners[TDL_V4] || ops == tdl_inners[TDL_V6]);
 }
 
-static bool tdl_ops_are_ours(const struct socket *sock)
+bool tdl_ops_are_ours(const struct socket *sock)
 {
 	const struct proto_ops *ops = READ_ONCE(sock->ops);
 
@@ -78,6 +83,17 @@ static void tdl_ops_set(struct tdl_conn *conn, int table)
 	spin_unlock_bh(&conn->lock);
 }
 
+/* The kernel has given it operations of its own for another family. */
+static void tdl_ops_again(struct tdl_conn *conn, int table)
+{
+	struct socket *sock = conn->sock;
+
+	spin_lock_bh(&conn->lock);
+	if (conn->state != TDL_CLOSED && tdl_ops_are_kernels(sock))
+		WRITE_ONCE(sock->ops, &tdl_tables[tdl_family_of(sock)][table]);
+	spin_unlock_bh(&conn->lock);
+}
+
 void tdl_ops_gate(struct tdl_conn *conn)
 {
 	tdl_ops_set(conn, TDL_GATE);
@@ -88,11 +104,30 @@ void tdl_ops_settle(struct tdl_conn *conn)
 	tdl_ops_set(conn, TDL_SETTLED);
 }
 
+/* The socket is the kernel's again: whether it was ours, now or at an earlier try. */
+bool tdl_ops_give_back(struct tdl_conn *conn)
+{
+	struct socket *sock = conn->sock;
+	bool given;
+
+	spin_lock_bh(&conn->lock);
+	if (!conn->upper && tdl_ops_are_ours(sock)) {
+		WRITE_ONCE(sock->ops, tdl_inner(sock));
+		conn->state = TDL_CLOSED;
+		conn->given_back = true;
+	}
+	given = conn->given_back;
+	spin_unlock_bh(&conn->lock);
+	return given;
+}
+
 static int tdl_ops_release(struct socket *sock)
 {
 	const struct proto_ops *inner = tdl_inner(sock);
+	int cookie = tdl_pass_enter();
 	/* No sk: the new socket of an accept that failed. */
 	struct tdl_conn *conn = sock->sk ? tdl_conn_remove(sock->sk) : NULL;
+	int ret;
 
 	if (conn) {
 		tdl_conn_set(conn, TDL_CLOSED);
@@ -100,7 +135,23 @@ static int tdl_ops_release(struct socket *sock)
 		tdl_accept_cancel(conn);
 		tdl_conn_put(conn);
 	}
-	return inner->release(sock);
+	ret = inner->release(sock);
+	tdl_pass_leave(cookie);
+	return ret;
+}
+
+int tdl_ops_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags)
+{
+	struct tdl_pass pass;
+	int ret = tdl_pass_begin(&pass, sock);
+
+	/* Without an entry nothing is ever decided: the packet filter has the last word. */
+	if (!ret && pass.conn)
+		ret = tdl_connect(pass.conn, address, len, flags);
+	else if (!ret)
+		ret = tdl_inner(sock)->connect(sock, address, len, flags);
+	tdl_pass_end(&pass);
+	return ret;
 }
 
 static int tdl_listen_conn(struct tdl_conn *conn, int backlog)
@@ -125,35 +176,42 @@ static int tdl_listen_conn(struct tdl_conn *conn, int backlog)
 
 static int tdl_listen(struct socket *sock, int backlog)
 {
-	struct tdl_conn *conn = tdl_conn_get(sock->sk);
+	struct tdl_pass pass;
+	int ret = tdl_pass_begin(&pass, sock);
+
+	if (!ret && pass.conn)
+		ret = tdl_listen_conn(pass.conn, backlog);
+	else if (!ret)
+		ret = tdl_inner(sock)->listen(sock, backlog);
+	tdl_pass_end(&pass);
+	return ret;
+}
+
+static int tdl_shutdown_conn(struct tdl_conn *conn, int how)
+{
+	struct socket *sock = conn->sock;
 	int ret;
 
-	if (!conn)
-		return tdl_inner(sock)->listen(sock, backlog);
-	ret = tdl_listen_conn(conn, backlog);
-	tdl_conn_put(conn);
+	if (how >= SHUT_RD && how <= SHUT_RDWR && tdl_connect_shut(conn))
+		return 0;
+	ret = tdl_inner(sock)->shutdown(sock, how);
+	if (sock->state == SS_UNCONNECTED && READ_ONCE(sock->sk->sk_state) == TCP_CLOSE) {
+		tdl_connect_reset(conn);
+		tdl_accept_cancel(conn);
+	}
 	return ret;
 }
 
 static int tdl_shutdown(struct socket *sock, int how)
 {
-	struct tdl_conn *conn = tdl_conn_get(sock->sk);
-	bool waited = false;
-	int ret;
+	struct tdl_pass pass;
+	int ret = tdl_pass_begin(&pass, sock);
 
-	/* As the kernel does with a SYN that is under way: it is taken back. */
-	if (conn)
-		waited = tdl_connect_cancel(conn);
-	ret = tdl_inner(sock)->shutdown(sock, how);
-	if (waited)
-		ret = 0;
-	if (!conn)
-		return ret;
-	if (sock->state == SS_UNCONNECTED && READ_ONCE(sock->sk->sk_state) == TCP_CLOSE) {
-		tdl_connect_reset(conn);
-		tdl_accept_cancel(conn);
-	}
-	tdl_conn_put(conn);
+	if (!ret && pass.conn)
+		ret = tdl_shutdown_conn(pass.conn, how);
+	else if (!ret)
+		ret = tdl_inner(sock)->shutdown(sock, how);
+	tdl_pass_end(&pass);
 	return ret;
 }
 
@@ -168,7 +226,7 @@ static int tdl_setsockopt_upper(struct tdl_conn *conn, int level, int name, sock
 	struct socket *sock = conn->sock;
 	const struct proto_ops *inner = tdl_inner(sock);
 	struct tdl_conn *removed = NULL;
-	bool mine;
+	bool mine, given;
 	int ret;
 
 	spin_lock_bh(&conn->lock);
@@ -178,7 +236,10 @@ static int tdl_setsockopt_upper(struct tdl_conn *conn, int level, int name, sock
 		conn->upper = true;
 		WRITE_ONCE(sock->ops, inner);
 	}
+	given = conn->state == TDL_CLOSED;
 	spin_unlock_bh(&conn->lock);
+	if (given)
+		return tdl_recall_self();
 	if (!mine)
 		return -ENOTCONN;
 
@@ -228,92 +289,43 @@ static int tdl_setsockopt_conn(struct tdl_conn *conn, int level, int name, sockp
 	if (level == SOL_TLS)
 		return tdl_setsockopt_upper(conn, level, name, value, len);
 	ret = tdl_inner(sock)->setsockopt(sock, level, name, value, len);
-	/* IPV6_ADDRFORM has made it a socket of IPv4, with the kernel's operations. */
-	if (!ret && level == SOL_IPV6 && name == IPV6_ADDRFORM && tdl_ops_are_kernels(sock)) {
-		tdl_ops_adopt(sock);
-		if (settled)
-			tdl_ops_settle(conn);
-	}
+	/* It has made it a socket of IPv4, with the kernel's operations. */
+	if (!ret && level == SOL_IPV6 && name == IPV6_ADDRFORM)
+		tdl_ops_again(conn, settled ? TDL_SETTLED : TDL_GATE);
 	return ret;
 }
 
 static int tdl_setsockopt(struct socket *sock, int level, int name, sockptr_t value,
 			  unsigned int len)
 {
-	struct tdl_conn *conn = tdl_conn_get(sock->sk);
-	int ret;
+	struct tdl_pass pass;
+	int ret = tdl_pass_begin(&pass, sock);
 
-	if (!conn)
-		return tdl_inner(sock)->setsockopt(sock, level, name, value, len);
-	ret = tdl_setsockopt_conn(conn, level, name, value, len);
-	tdl_conn_put(conn);
+	if (!ret && pass.conn)
+		ret = tdl_setsockopt_conn(pass.conn, level, name, value, len);
+	else if (!ret)
+		ret = tdl_inner(sock)->setsockopt(sock, level, name, value, len);
+	tdl_pass_end(&pass);
 	return ret;
 }
 
-static __poll_t tdl_poll_socket(struct file *file, struct socket *sock,
-				struct poll_table_struct *wait)
-{
-	struct tdl_conn *conn = tdl_conn_get(sock->sk);
-	__poll_t mask = 0;
-
-	if (!conn)
-		return tdl_inner(sock)->poll(file, sock, wait);
-	if (tdl_connect_is_undecided(conn))
-		/* As while a SYN is under way: nothing. Looked at again below. */
-		sock_poll_wait(file, sock, wait);
-	if (!tdl_connect_is_undecided(conn))
-		mask = tdl_accept_poll(conn, tdl_inner(sock)->poll(file, sock, wait));
-	tdl_conn_put(conn);
-	return mask;
-}
-
-static int tdl_sendmsg(struct socket *sock, struct msghdr *msg, size_t size)
-{
-	bool nonblock = msg->msg_flags & MSG_DONTWAIT;
-	int ret;
-
-	if (msg->msg_flags & MSG_FASTOPEN && msg->msg_name) {
-		/* Data in a SYN: as with a peer that does not take it, one after the other. */
-		ret = tdl_connect_fast(sock, msg->msg_name, msg->msg_namelen,
-				       nonblock ? O_NONBLOCK : 0);
-		msg->msg_flags &= ~MSG_FASTOPEN;
-	} else {
-		ret = tdl_connect_await(sock, nonblock, sock_sndtimeo(sock->sk, nonblock));
-	}
-	return ret ? ret : tdl_inner(sock)->sendmsg(sock, msg, size);
-}
-
-static int tdl_recvmsg(struct socket *sock, struct msghdr *msg, size_t size, int flags)
-{
-	bool nonblock = flags & MSG_DONTWAIT;
-	int ret = tdl_connect_await(sock, nonblock, sock_rcvtimeo(sock->sk, nonblock));
-
-	return ret ? ret : tdl_inner(sock)->recvmsg(sock, msg, size, flags);
-}
-
-static ssize_t tdl_splice_read(struct socket *sock, loff_t *pos, struct pipe_inode_info *pipe,
-			       size_t len, unsigned int flags)
-{
-	bool nonblock = sock->file && sock->file->f_flags & O_NONBLOCK;
-	int ret = tdl_connect_await(sock, nonblock, sock_rcvtimeo(sock->sk, nonblock));
-
-	return ret ? ret : tdl_inner(sock)->splice_read(sock, pos, pipe, len, flags);
-}
-
-#if TDL_HAVE_PROTO_OPS_SENDPAGE
-static ssize_t tdl_sendpage(struct socket *sock, struct page *page, int offset, size_t size,
-			    int flags)
-{
-	bool nonblock = flags & MSG_DONTWAIT;
-	int ret = tdl_connect_await(sock, nonblock, sock_sndtimeo(sock->sk, nonblock));
-
-	return ret ? ret : tdl_inner(sock)->sendpage(sock, page, offset, size, flags);
-}
-#endif
-
 static int tdl_ops_accept(struct socket *sock, struct socket *child, TDL_ACCEPT_PARAMETERS)
 {
-	return tdl_accept(sock, child, TDL_ACCEPT_FLAGS, TDL_ACCEPT_KERN);
+	struct tdl_pass pass;
+	int ret = tdl_pass_begin(&pass, sock);
+
+	/*
+	 * A service in the kernel accepts for itself (its socket gets our operations afterwards,
+	 * which find no entry). Without an entry of the listener nobody is asked: its SYN-ACKs
+	 * are dropped where something is in force.
+	 */
+	if (!ret && pass.conn && !TDL_ACCEPT_KERN)
+		ret = tdl_accept(pass.conn, child, TDL_ACCEPT_FLAGS);
+	else if (!ret)
+		ret = tdl_inner_accept(tdl_inner(sock), sock, child, TDL_ACCEPT_FLAGS,
+				       TDL_ACCEPT_KERN);
+	tdl_pass_end(&pass);
+	return ret;
 }
 
 static void tdl_ops_derive(int family)
@@ -324,20 +336,14 @@ static void tdl_ops_derive(int family)
 	*settled = *tdl_inners[family];
 	settled->owner = THIS_MODULE;
 	settled->release = tdl_ops_release;
-	settled->connect = tdl_connect;
+	settled->connect = tdl_ops_connect;
 	settled->listen = tdl_listen;
 	settled->accept = tdl_ops_accept;
 	settled->shutdown = tdl_shutdown;
 	settled->setsockopt = tdl_setsockopt;
 
 	*gate = *settled;
-	gate->poll = tdl_poll_socket;
-	gate->sendmsg = tdl_sendmsg;
-	gate->recvmsg = tdl_recvmsg;
-	gate->splice_read = tdl_splice_read;
-#if TDL_HAVE_PROTO_OPS_SENDPAGE
-	gate->sendpage = tdl_sendpage;
-#endif
+	tdl_gate_derive(gate);
 }
 
 /* The kernel's table for a family: not exported by all kernels, but every socket has it. */

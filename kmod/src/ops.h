@@ -8,6 +8,8 @@
 #include <linux/net.h>
 #include <linux/types.h>
 
+#include "compat.h"
+
 int tdl_ops_init(void);
 
 struct tdl_conn;
@@ -16,9 +18,13 @@ struct tdl_conn;
 const struct proto_ops *tdl_inner(const struct socket *sock);
 const struct proto_ops *tdl_ops_kernels_v6(void);
 bool tdl_ops_are_kernels(const struct socket *sock);
+bool tdl_ops_are_ours(const struct socket *sock);
+
+int tdl_ops_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags);
 
 void tdl_ops_adopt(struct socket *sock);	/* the kernel's become ours: all calls come by us */
 void tdl_ops_gate(struct tdl_conn *conn);	/* the same, again */
 void tdl_ops_settle(struct tdl_conn *conn);	/* data goes past us */
+bool tdl_ops_give_back(struct tdl_conn *conn);	/* the kernel's again, for good */
 
 #endif /* TIDELOCK_OPS_H */

@@ -35,16 +35,25 @@ struct tdl_policy {
 };
 
 static struct tdl_policy __rcu *tdl_policy;
+static bool tdl_policy_suspended;
 static struct pid __rcu *tdl_daemon;
 
 u32 tdl_policy_mode(void)
 {
 	u32 mode;
 
+	if (READ_ONCE(tdl_policy_suspended))
+		return TDL_OFF;
 	rcu_read_lock();
 	mode = rcu_dereference(tdl_policy)->mode;
 	rcu_read_unlock();
 	return mode;
+}
+
+/* The mode is off for as long, whatever the daemon says meanwhile. */
+void tdl_policy_suspend(bool suspend)
+{
+	WRITE_ONCE(tdl_policy_suspended, suspend);
 }
 
 u64 tdl_policy_generation(void)

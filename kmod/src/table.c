@@ -5,6 +5,7 @@
  * One line a socket, its columns separated by tabs, after a line that names them. Not a snapshot:
  * sockets come and go while it is read.
  */
+#include <linux/capability.h>
 #include <linux/ktime.h>
 #include <linux/proc_fs.h>
 #include <linux/rhashtable.h>
@@ -104,13 +105,28 @@ static int tdl_table_show(struct seq_file *seq, void *unused)
 	return 0;
 }
 
+/* For who may rule the host: root in a container has the file before him, too. */
+static int tdl_table_open(struct inode *inode, struct file *file)
+{
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	return single_open(file, tdl_table_show, NULL);
+}
+
+static const struct proc_ops tdl_table_ops = {
+	.proc_open = tdl_table_open,
+	.proc_read = seq_read,
+	.proc_lseek = seq_lseek,
+	.proc_release = single_release,
+};
+
 /* Readers are waited for when it is removed. */
 int tdl_table_init(void)
 {
 	tdl_table_dir = proc_mkdir("tidelock", NULL);
 	if (!tdl_table_dir)
 		return -ENOMEM;
-	if (proc_create_single("connections", 0400, tdl_table_dir, tdl_table_show))
+	if (proc_create("connections", 0400, tdl_table_dir, &tdl_table_ops))
 		return 0;
 	proc_remove(tdl_table_dir);
 	return -ENOMEM;

@@ -12,10 +12,9 @@
 
 #include "decide.h"
 
-/* A connection has its verdict, kept or fresh, whatever the mode makes of it. */
-TRACE_EVENT(tidelock_verdict,
-	    TP_PROTO(u64 id, const struct tdl_case *c),
-	    TP_ARGS(id, c),
+DECLARE_EVENT_CLASS(tidelock_case,
+	    TP_PROTO(const struct tdl_case *c),
+	    TP_ARGS(c),
 	    TP_STRUCT__entry(__field(u64, id)
 			     __field(u64, cgroup)
 			     __field(u64, generation)
@@ -31,7 +30,7 @@ TRACE_EVENT(tidelock_verdict,
 			     __array(u8, remote, 16)
 			     __array(char, comm, 16)
 	    ),
-	    TP_fast_assign(__entry->id = id;
+	    TP_fast_assign(__entry->id = c->id;
 			   __entry->cgroup = c->key.cgroup;
 			   __entry->generation = c->verdict.generation;
 			   __entry->tgid = c->process.tgid;
@@ -50,11 +49,26 @@ TRACE_EVENT(tidelock_verdict,
 		      __entry->id,
 		      __print_symbolic(__entry->direction, { TDL_CONNECT, "connect" },
 				       { TDL_ACCEPT, "accept" }),
-		      __print_symbolic(__entry->decision, { TDL_DENY, "deny" },
+		      __print_symbolic(__entry->decision, { 0, "none" }, { TDL_DENY, "deny" },
 				       { TDL_PLAIN, "plain" }, { TDL_MTLS, "mtls" }),
 		      __entry->reason, __entry->tgid, __entry->uid, __entry->comm,
 		      __entry->family, __entry->remote, __entry->remote_port)
 );
+
+/* A socket is to be connected; the verdict's fields are zero yet. */
+DEFINE_EVENT(tidelock_case, tidelock_connect, TP_PROTO(const struct tdl_case *c), TP_ARGS(c));
+
+/* A listener has a connection to be accepted; the verdict's fields are zero yet. */
+DEFINE_EVENT(tidelock_case, tidelock_accept, TP_PROTO(const struct tdl_case *c), TP_ARGS(c));
+
+/* A connection has its verdict, kept or fresh, whatever the mode makes of it. */
+DEFINE_EVENT(tidelock_case, tidelock_verdict, TP_PROTO(const struct tdl_case *c), TP_ARGS(c));
+
+/* It is refused. */
+DEFINE_EVENT(tidelock_case, tidelock_deny, TP_PROTO(const struct tdl_case *c), TP_ARGS(c));
+
+/* A question was not answered in time; the id is zero, for several sockets may have waited. */
+DEFINE_EVENT(tidelock_case, tidelock_timeout, TP_PROTO(const struct tdl_case *c), TP_ARGS(c));
 
 #endif /* TIDELOCK_TRACE_H */
 

@@ -10,6 +10,7 @@ mod race;
 mod raw;
 mod script;
 mod smc;
+mod traffic;
 
 pub(crate) use actor::{ACT, Actor, play, within};
 pub(crate) use capture::{Capture, SYN, Segment};

@@ -28,7 +28,7 @@ use super::{
     echo::{self, End},
     race, raw,
     script::{Given, Player},
-    smc,
+    smc, traffic,
 };
 use crate::{
     child,
@@ -179,6 +179,13 @@ pub(crate) fn within<T: Send>(
 pub(crate) fn play(part: &str) -> ExitCode {
     let words: Vec<&str> = part.split(' ').collect();
     let result = match words[..] {
+        ["as", user, ..] => {
+            let rest = words[2..].join(" ");
+            return match user.parse().map(traffic::become_user) {
+                Ok(Ok(())) => play(&rest),
+                _ => ExitCode::FAILURE,
+            };
+        }
         ["connect", address] => address_of(address).and_then(connect_and_wait),
         ["connect-late", address] => address_of(address).and_then(connect_without_waiting),
         ["fastopen", address] => address_of(address).and_then(send_with_syn),
@@ -190,7 +197,7 @@ pub(crate) fn play(part: &str) -> ExitCode {
         ["serve-late", address] => {
             address_of(address).and_then(|at| serve(at, SocketFlags::NONBLOCK))
         }
-        ["echo", address] => address_of(address).and_then(echo::echo),
+        ["serve-echo", address] => address_of(address).and_then(echo::echo),
         ["echo-slow", address, "accept"] => {
             address_of(address).and_then(|at| echo::echo_slow(at, End::Accept))
         }
@@ -214,6 +221,11 @@ pub(crate) fn play(part: &str) -> ExitCode {
         ["received", address, ref steps @ ..] => {
             address_of(address).and_then(|to| Player::given(Given::Received, to)?.play(steps))
         }
+        ["serve-polling", address] => address_of(address).and_then(traffic::serve_polling),
+        ["flood", address, count] => address_of(address)
+            .and_then(|at| traffic::flood(at, count.parse().map_err(|_| Errno::INVAL)?)),
+        ["echo", address] => address_of(address).and_then(traffic::echo),
+        ["talk", address] => address_of(address).and_then(traffic::talk),
         _ => Err(Errno::INVAL),
     };
     match result {

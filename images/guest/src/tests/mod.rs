@@ -8,6 +8,9 @@ mod frames;
 mod load;
 mod policy;
 mod selftest;
+mod shares;
+mod tracing;
+mod traffic;
 
 use std::{fmt::Display, io::Write as _, time::Duration};
 
@@ -61,6 +64,9 @@ enum Offered {
 
 const TESTS: &[&[Test]] = &[
     load::TESTS,
+    traffic::TESTS,
+    shares::TESTS,
+    tracing::TESTS,
     device::TESTS,
     selftest::TESTS,
     apps::TESTS,

@@ -70,7 +70,7 @@ fn server(address: &str) -> Checked<Actor> {
 
 /// One that says back what it hears, until it hears no more.
 fn echo(address: &str) -> Checked<Actor> {
-    let actor = Actor::start(&format!("echo {address}"))?;
+    let actor = Actor::start(&format!("serve-echo {address}"))?;
     actor.says("listening")?;
     Ok(actor)
 }

@@ -28,6 +28,10 @@ pub(super) const STEPS: &[(&str, Step)] = &[
         let by = [131, 7, 4, 127, 0, 0, 2, 0];
         me.set(libc::SOL_IP, libc::IP_OPTIONS, &by)
     }),
+    // The SYN comes with the first write.
+    ("deferred", |me, _| {
+        me.set(libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT, &ON)
+    }),
     // Checkpoint and restore: a connect without a handshake.
     ("repair", |me, _| {
         me.set(libc::SOL_TCP, libc::TCP_REPAIR, &ON)

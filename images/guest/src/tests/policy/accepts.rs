@@ -14,6 +14,7 @@ use crate::{
 pub(super) const TESTS: &[Test] = &[
     child("policy.accept_denied", SHORT, accept_denied),
     child("policy.accept_held", SHORT, accept_held),
+    child("policy.accept_polled", SHORT, accept_polled),
     child("policy.decider_returns", SHORT, decider_returns),
 ];
 
@@ -47,8 +48,6 @@ fn accept_held(_: &mut Report) -> Checked<String> {
         Decider::start(|seen| (seen.direction == Direction::Connect).then_some(Decision::Plain))?;
     let client = Actor::start(&format!("connect {SERVER}"))?;
     client.says("ok")?;
-    // A readiness that turns out to be nothing, as after a client that has gone.
-    server.says("again")?;
     server.is_silent(Duration::from_millis(300))?;
     decider.await_seen(2)?;
     decider.stop()?;
@@ -59,6 +58,42 @@ fn accept_held(_: &mut Report) -> Checked<String> {
     let seen = decider.stop()?;
     ensure(seen.len() == 1, || {
         format!("one question was left: {seen:?}")
+    })?;
+    Ok(String::new())
+}
+
+/// A listener that blocks is readable when there is a connection for its server, and not before:
+/// who polls it never sleeps in accept.
+fn accept_polled(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    let server = Actor::start("serve-polling [::]:7001")?;
+    server.says("listening")?;
+    let decider = Decider::start(|seen| {
+        let accept = seen.direction == Direction::Accept;
+        match (accept, seen.remote.ip().to_canonical().is_ipv4()) {
+            (true, true) => Some(Decision::Deny),
+            (true, false) => None,
+            (false, _) => Some(Decision::Plain),
+        }
+    })?;
+    let refused = Actor::start(&format!("connect {SERVER}"))?;
+    refused.is_reset()?;
+    let held = Actor::start(&format!("connect {SIX}"))?;
+    held.says("ok")?;
+    decider.await_seen(4)?;
+    server.is_silent(Duration::from_millis(200))?;
+    decider.stop()?;
+    let decider = Decider::start(everything)?;
+    server.says("readable")?;
+    server.says("accepted")?;
+    held.says("hello")?;
+    // By a verdict that is kept.
+    visit(SIX)?;
+    server.says("readable")?;
+    server.says("accepted")?;
+    let seen = decider.stop()?;
+    ensure(seen.len() == 1, || {
+        format!("the accept alone was to be asked, once: {seen:?}")
     })?;
     Ok(String::new())
 }

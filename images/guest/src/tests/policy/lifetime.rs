@@ -12,15 +12,13 @@ use tidelock_wire::Mode;
 use super::{LONG_MS, OTHER, Report, SERVER, SHORT, Test, begin, child, everything, server, visit};
 use crate::{
     failure::{Checked, Failure, ensure},
-    intercept::{Actor, Decider, configure},
+    intercept::{Actor, Decider},
     module,
-    userland::net,
 };
 
 pub(super) const TESTS: &[Test] = &[
     child("policy.unload_with_sockets", SHORT, unload_with_sockets),
     child("policy.unload_while_asking", SHORT, unload_while_asking),
-    child("policy.load_under_traffic", SHORT, load_under_traffic),
 ];
 
 /// While somebody has a socket of ours.
@@ -78,25 +76,4 @@ fn unload_while_asking(_: &mut Report) -> Checked<String> {
     let server = server(SERVER)?;
     visit(SERVER)?;
     server.says("accepted").map(|()| String::new())
-}
-
-/// Loaded again and again beside a server and clients that know nothing of it.
-fn load_under_traffic(report: &mut Report) -> Checked<String> {
-    net::bring_up_loopback()?;
-    let mut cycles = 0;
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(8) {
-        let server = server(SERVER)?;
-        visit(SERVER)?;
-        module::load()?;
-        visit(SERVER)?;
-        configure(Mode::Permissive, LONG_MS)?;
-        visit(SERVER)?;
-        is_kept()?;
-        drop(server);
-        unload_soon()?;
-        cycles += 1;
-    }
-    report.note("cycles", cycles)?;
-    Ok(String::new())
 }

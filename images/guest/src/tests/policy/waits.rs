@@ -42,10 +42,10 @@ const ALLOWED: &[&str] = &[
     "later connect bulk",
     // Both halves, and a duplicate whose first descriptor is closed.
     "nonblock connect dup poll word ready error send arrive recv shut=write arrive recv",
-    // Not yet: "nonblock connect shut=write poll connect word ready error send arrive recv",
-    // Not yet: "nonblock connect shut=both poll connect word ready error send arrive recv",
-    // Not yet: "nonblock connect shut=read poll connect word ready error send arrive recv",
-    // Not yet: "nonblock connect disconnect poll connect word ready error send arrive recv",
+    "nonblock connect shut=write poll connect word ready error send arrive recv",
+    "nonblock connect shut=both poll connect word ready error send arrive recv",
+    "nonblock connect shut=read poll connect word ready error send arrive recv",
+    "nonblock connect disconnect poll connect word ready error send arrive recv",
     // Another process has it too, or it alone.
     "nonblock connect fork connect poll word ready error send arrive recv",
     "nonblock connect pass connect poll word ready error send arrive recv",
@@ -53,7 +53,7 @@ const ALLOWED: &[&str] = &[
     "nonblock connect word ready error pass send arrive recv",
     // Signals: a call that is restarted, one that is not, one with a timeout that never is.
     "restart alarm later connect send recv",
-    // Not yet: "plain alarm connect poll word ready error send recv",
+    "plain alarm connect poll word ready error send recv",
     "restart hurry connect patience alarm later send recv",
     "hurry connect patience plain alarm send plain alarm recv word ready error send recv",
     // io_uring, by its polling and by a worker that blocks.

@@ -20,6 +20,7 @@ use crate::{
 
 pub(super) const TESTS: &[Test] = &[
     child("policy.way_options", SHORT, options),
+    child("policy.way_fast", SHORT, fast),
     child("policy.way_raw", SHORT, raw),
     child("policy.way_at_once", SHORT, at_once),
     child("policy.way_smc", SHORT, smc),
@@ -132,6 +133,54 @@ fn undecided_options() -> Checked<()> {
     ensure(seen.iter().find(by).is_some(), || {
         format!("off, and no SYN by way of another: {seen:?}")
     })
+}
+
+/// Fast Open without cookies, asked for before anything is in force: data would leave in the SYN.
+fn fast(_: &mut Report) -> Checked<String> {
+    const SCRIPTS: [&str; 3] = [
+        "deferred word connect send ready error connect send",
+        "deferred nonblock word connect send sendfile poll send ready",
+        "nonblock word fast fast connect fast send ready",
+    ];
+    let start = |address: &str| -> Checked<Vec<Actor>> {
+        let start = |script: &&str| Actor::start(&format!("script {address} {script}"));
+        let actors: Vec<Actor> = SCRIPTS.iter().map(start).collect::<Checked<_>>()?;
+        for actor in &actors {
+            actor.lines_to(&["word"])?;
+        }
+        Ok(actors)
+    };
+    begin(Mode::Off, LONG_MS)?;
+    // Client and server, both without a cookie, and each listener.
+    procfs::set("/proc/sys/net/ipv4/tcp_fastopen", "1543")?;
+    let (_server, other) = (echo(SERVER)?, server(OTHER)?);
+    let (open, closed) = (start(SERVER)?, start(OTHER)?);
+    let play = |actors: Vec<Actor>| -> Checked<(Vec<Vec<String>>, Vec<Segment>)> {
+        let capture = Capture::begin()?;
+        let mut told = Vec::new();
+        for mut actor in actors {
+            actor.go_on()?;
+            told.push(actor.lines_to(&["end"])?);
+        }
+        Ok((told, capture.segments()?))
+    };
+    let loaded = |one: &Segment| one.flags & SYN != 0 && one.payload > 0;
+    let (told, seen) = play(open)?;
+    ensure(seen.iter().any(loaded), || {
+        format!("off, and no data in a SYN: {told:?}, {seen:?}")
+    })?;
+
+    intercept::configure(Mode::Enforce, LONG_MS)?;
+    let decider = not_other()?;
+    let (told, seen) = play(closed)?;
+    ensure(seen.is_empty(), || format!("{seen:?} has left: {told:?}"))?;
+    // Also where it may: the decision comes first, and then no SYN of another task's.
+    let (told, seen) = play(start(SERVER)?)?;
+    let early = seen.iter().find(|one| loaded(one));
+    ensure(early.is_none(), || format!("{early:?} has left: {told:?}"))?;
+    other.is_silent(Duration::from_millis(50))?;
+    decider.stop()?;
+    Ok("open while off".into())
 }
 
 /// A raw socket that speaks TCP, as a client and as a server.

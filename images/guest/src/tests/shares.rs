@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `policy.`: what is bounded is bounded for each user and control group, too.
+
+use tidelock_wire::{Answer, Decision, Mode, Request, Status};
+
+use super::{MIDDLE, Report, SHORT, Test, child};
+use crate::{
+    device::Device,
+    failure::{Checked, Failure, ensure},
+    intercept::{self, Actor, Decider, configure},
+};
+
+pub(super) const TESTS: &[Test] = &[
+    child("policy.share_of_questions", SHORT, share_of_questions),
+    child("policy.share_of_verdicts", MIDDLE, share_of_verdicts),
+];
+
+/// TDL_ASKS_SHARE_MAX (kmod/src/ask.c).
+const QUESTIONS: u32 = 1024;
+/// TDL_CACHE_SHARE_MAX (kmod/src/cache.c).
+const VERDICTS: u32 = 2048;
+const MORE: u32 = 60;
+/// Together more than may be kept, and each less than may wait.
+const FLOODS: u16 = 3;
+const FLOOD_SIZE: u16 = 800;
+const SERVER: &str = "127.0.0.1:7001";
+const FLOOD: &str = "127.0.0.1:20000";
+const LONG_MS: u32 = 60_000;
+
+fn status() -> Checked<Status> {
+    let (device, _) = Device::greet()?;
+    match device.ask(1, Request::Status)?.frame()?.message {
+        Answer::Status(status) => Ok(status),
+        other => Err(Failure::Assertion(format!("Status came to {other:?}"))),
+    }
+}
+
+/// Who asks too much is refused, and another is not.
+fn share_of_questions(_: &mut Report) -> Checked<String> {
+    intercept::begin()?;
+    configure(Mode::Enforce, LONG_MS)?;
+    let mut greedy = Actor::start(&format!("flood {FLOOD} {}", QUESTIONS + MORE))?;
+    greedy.says(&format!("{MORE} CONNREFUSED, {QUESTIONS} INPROGRESS"))?;
+    let now = status()?;
+    ensure(
+        now.waiting == QUESTIONS && now.counters.overflows == u64::from(MORE),
+        || format!("{QUESTIONS} were to wait: {now:?}"),
+    )?;
+    let server = Actor::start(&format!("as 1000 serve {SERVER}"))?;
+    server.says("listening")?;
+    let mine = Actor::start(&format!("connect {SERVER}"))?;
+    mine.says("CONNREFUSED")?;
+    let other = Actor::start(&format!("as 1000 connect {SERVER}"))?;
+    let decider = Decider::start(|seen| {
+        let server = seen.remote.port() == 7001 || seen.local.port() == 7001;
+        server.then_some(Decision::Plain)
+    })?;
+    other.says("ok")?;
+    greedy.go_on()?;
+    drop(greedy);
+    decider.stop()?;
+    Ok(String::new())
+}
+
+/// Who has too many verdicts kept loses his own.
+fn share_of_verdicts(_: &mut Report) -> Checked<String> {
+    intercept::begin()?;
+    configure(Mode::Enforce, LONG_MS)?;
+    let decider = Decider::start(|_| Some(Decision::Deny))?;
+    let other = || {
+        let other = Actor::start(&format!("as 1000 connect {SERVER}"))?;
+        other.says("CONNREFUSED")
+    };
+    other()?;
+    let mut asked = decider.await_seen(1)?.len();
+    for round in 0..FLOODS {
+        let first = 20_000 + round * FLOOD_SIZE;
+        let mut greedy = Actor::start(&format!("flood 127.0.0.1:{first} {FLOOD_SIZE}"))?;
+        greedy.says(&format!("{FLOOD_SIZE} INPROGRESS"))?;
+        asked += usize::from(FLOOD_SIZE);
+        decider.await_seen(asked)?;
+        greedy.go_on()?;
+    }
+    other()?;
+    let seen = decider.stop()?;
+    ensure(seen.len() == asked, || {
+        format!("the other's verdict was pushed out: {:?}", seen.last())
+    })?;
+    let kept = status()?.kept;
+    ensure(kept == VERDICTS + 1, || {
+        format!("{kept} verdicts are kept, not {VERDICTS} and one")
+    })?;
+    Ok(format!("{kept} of {asked} are kept"))
+}
