@@ -80,6 +80,15 @@ fn number<const N: usize>(packet: &[u8], at: usize) -> Option<[u8; N]> {
     packet.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
+/// Where TCP begins behind the first header of IPv6 and a routing header, if there is one.
+fn behind_routing(packet: &[u8]) -> Option<usize> {
+    match *packet.get(6)? {
+        6 => Some(40),
+        43 if *packet.get(40)? == 6 => Some(48 + usize::from(*packet.get(41)?) * 8),
+        _ => None,
+    }
+}
+
 /// A packet of IPv4 or IPv6 that carries TCP, from its first byte (RFC 791, 8200, 9293).
 pub(super) fn parse(packet: &[u8]) -> Option<Segment> {
     let (from, to, start, length): (IpAddr, IpAddr, usize, usize) = match packet.first()? >> 4 {
@@ -89,10 +98,10 @@ pub(super) fn parse(packet: &[u8]) -> Option<Segment> {
             usize::from(packet[0] & 15) * 4,
             u16::from_be_bytes(number(packet, 2)?).into(),
         ),
-        6 if *packet.get(6)? == 6 => (
+        6 => (
             Ipv6Addr::from(number::<16>(packet, 8)?).into(),
             Ipv6Addr::from(number::<16>(packet, 24)?).into(),
-            40,
+            behind_routing(packet)?,
             usize::from(u16::from_be_bytes(number(packet, 4)?)) + 40,
         ),
         _ => return None,
@@ -129,6 +138,11 @@ mod tests {
             payload: 3,
         };
         assert_eq!(parse(&packet), Some(segment));
+        // The same, with a routing header of one address.
+        packet[4..7].copy_from_slice(&[0, 23 + 24, 43]);
+        let routing = [6, 2, 4, 0, 0, 0, 0, 0];
+        packet.splice(40..40, routing.into_iter().chain([7; 16]));
+        assert_eq!(parse(&packet), Some(segment));
     }
 
     proptest::proptest! {
@@ -139,7 +153,7 @@ mod tests {
             if let Some(byte) = packet.first_mut() {
                 *byte = first;
             }
-            for at in [6, 9] {
+            for at in [6, 9, 40] {
                 if let Some(byte) = packet.get_mut(at) {
                     *byte = 6;
                 }

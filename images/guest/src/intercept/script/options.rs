@@ -28,6 +28,13 @@ pub(super) const STEPS: &[(&str, Step)] = &[
         let by = [131, 7, 4, 127, 0, 0, 2, 0];
         me.set(libc::SOL_IP, libc::IP_OPTIONS, &by)
     }),
+    // The same of IPv6 (RFC 8754): by way of fd09::2. The first address is the destination's place.
+    ("route6", |me, _| {
+        let mut by = [0; 40];
+        by[1..5].copy_from_slice(&[4, 4, 1, 1]);
+        by[24..].copy_from_slice(&[0xfd, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+        me.set(libc::SOL_IPV6, libc::IPV6_RTHDR, &by)
+    }),
     // The SYN comes with the first write.
     ("deferred", |me, _| {
         me.set(libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT, &ON)

@@ -15,6 +15,16 @@ use crate::intercept::actor::{Played, outcome};
 pub(super) const STEPS: &[(&str, Step)] = &[
     // Whether there is one.
     ("ring", |me, _| Ok(outcome(&me.ring().map(drop)))),
+    // One that a thread of the kernel's serves.
+    ("sqpoll", |me, _| {
+        let ring = IoUring::builder().setup_sqpoll(100).build(4);
+        let told = outcome(&ring.as_ref().map(drop).map_err(errno));
+        me.ring = ring.ok().map(|ring| Ring {
+            ring,
+            flags: squeue::Flags::empty(),
+        });
+        Ok(told)
+    }),
     // From here on by a worker of the kernel's, which blocks.
     ("forced", |me, _| {
         me.ring()?.flags = squeue::Flags::ASYNC;
@@ -43,7 +53,7 @@ pub(super) const STEPS: &[(&str, Step)] = &[
         let fd = me.at()?.as_raw_fd();
         let registered = me.ring()?.ring.submitter().register_files(&[fd]);
         me.socket = None;
-        Ok(outcome(&registered.map_err(errno)))
+        Ok(outcome(&registered.map_err(|error| errno(&error))))
     }),
 ];
 
@@ -60,8 +70,8 @@ pub(super) struct Ring {
     flags: squeue::Flags,
 }
 
-fn errno(error: impl Into<std::io::Error>) -> Errno {
-    Errno::from_io_error(&error.into()).unwrap_or(Errno::IO)
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 /// An address as the kernel has it; the longest there is.
@@ -170,7 +180,7 @@ impl Player {
     fn ring(&mut self) -> Played<&mut Ring> {
         if self.ring.is_none() {
             self.ring = Some(Ring {
-                ring: IoUring::new(4).map_err(errno)?,
+                ring: IoUring::new(4).map_err(|error| errno(&error))?,
                 flags: squeue::Flags::empty(),
             });
         }

@@ -11,7 +11,7 @@ use tidelock_wire::{Decision, Direction, Mode};
 use super::{LONG_MS, Report, Test, begin, child, load};
 use crate::{
     failure::{Checked, ensure},
-    intercept::{Actor, Capture, Decider, SYN, Seen, Segment, within},
+    intercept::{self, Actor, Capture, Decider, SYN, Seen, Segment, within},
     tests::MIDDLE,
     userland::Userland,
 };
@@ -186,7 +186,23 @@ fn networks(_: &mut Report) -> Checked<String> {
         }
         drop(actors);
     }
+    let by_way = routed()?;
     decider.stop()?;
+    ensure(by_way.is_empty(), || format!("{by_way:?} was seen"))?;
+    intercept::configure(Mode::Off, LONG_MS)?;
+    ensure(!routed()?.is_empty(), || {
+        "off, and no SYN by way of another was seen".into()
+    })?;
     userland.leave()?;
     Ok(found.join(", "))
+}
+
+/// A connection that is allowed, by way of somebody else: the SYNs to him.
+fn routed() -> Checked<Vec<Segment>> {
+    let capture = within("old", Capture::begin)?;
+    let script = "script [fd09::3]:7001 route6 hurry connect";
+    Actor::start_in("old", script)?.lines_to(&["end"])?;
+    let mut seen = capture.segments()?;
+    seen.retain(|one| one.flags & SYN != 0 && one.to.to_string() == "[fd09::2]:7001");
+    Ok(seen)
 }

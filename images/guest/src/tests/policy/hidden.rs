@@ -80,7 +80,7 @@ fn older(report: &mut Report) -> Checked<String> {
     for hidden in &mut repaired {
         hidden.actor.go_on()?;
         let told = hidden.actor.lines_to(&["end"])?;
-        report.note("with TCP_REPAIR", told.join(", "))?;
+        report.note("repaired", told.join(", "))?;
     }
 
     // The same listeners, while nothing is in force.

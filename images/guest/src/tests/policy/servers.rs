@@ -15,6 +15,7 @@ use crate::{
 pub(super) const TESTS: &[Test] = &[
     child("policy.server_waits", SHORT, server_waits),
     child("policy.server_edges", SHORT, server_edges),
+    child("policy.accept_reset", SHORT, accept_reset),
     child("policy.reuseport", SHORT, reuseport),
 ];
 
@@ -158,6 +159,41 @@ fn server_edges(_: &mut Report) -> Checked<String> {
     server.go_on()?;
     ends_with(&server, &["edge 0x1", "accept ok", "edges none"])?;
     decider.stop()?;
+    Ok(String::new())
+}
+
+/// A client that is gone before it was accepted: decided for the address it came to all the same
+/// (what it has said can still be read), and shown if it is allowed, as ever.
+fn accept_reset(_: &mut Report) -> Checked<String> {
+    const ALLOWED: &str = "127.0.0.1:7031";
+    const DENIED: &str = "127.0.0.1:7032";
+    begin(Mode::Enforce, LONG_MS)?;
+    let decider = Decider::start(accepting(|seen| {
+        Some(if seen.local.port() == 7032 {
+            Decision::Deny
+        } else {
+            Decision::Plain
+        })
+    }))?;
+    let visit = |address: &str| -> Checked<Actor> {
+        let server = Actor::start(&format!("script {address} listen word accept recv"))?;
+        server.lines_to(&["word"])?;
+        let client = Actor::start(&format!("script {address} connect send disconnect"))?;
+        client.lines_to(&["end"])?;
+        Ok(server)
+    };
+    let mut allowed = visit(ALLOWED)?;
+    allowed.go_on()?;
+    ends_with(&allowed, &["accept ok", "recv \"ping\""])?;
+    let mut denied = visit(DENIED)?;
+    denied.go_on()?;
+    denied.is_silent(Duration::from_millis(200))?;
+    let seen = decider.stop()?;
+    let accepts = seen.iter().filter(|one| one.direction == Direction::Accept);
+    let addresses: Vec<String> = accepts.map(|one| one.local.to_string()).collect();
+    ensure(addresses == [ALLOWED, DENIED], || {
+        format!("asked about {addresses:?}")
+    })?;
     Ok(String::new())
 }
 

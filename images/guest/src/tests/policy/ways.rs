@@ -331,7 +331,7 @@ fn cgroup(report: &mut Report) -> Checked<String> {
     client.says("end")?;
     drop(client);
     let held = tcp()?.saturating_sub(before);
-    report.note("held until swept", held)?;
+    report.note("held", held)?;
     // What is refused keeps nobody from unloading, which sweeps.
     unload_soon()?;
     let left = tcp()?.saturating_sub(before);
