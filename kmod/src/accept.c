@@ -21,45 +21,25 @@
 #include "compat.h"
 #include "conn.h"
 #include "decide.h"
+#include "held.h"
 #include "ops.h"
 #include "policy.h"
 #include "recall.h"
 
-struct tdl_held {
-	struct list_head node;		/* under the listener's lock */
-	struct tdl_conn *listener;	/* the watch's reference, while it is armed */
-	struct sock *sk;		/* ours alone: it has no socket */
-	struct tdl_case c;		/* with a question that may wait, or without */
-	bool allowed;			/* said and counted, for whom c says */
-	struct tdl_watch watch;
-};
+/* So many are refused at once before others get on. */
+#define TDL_LOOKS 32
 
-/* Ends a connection that has no socket, with a reset. Sleeps. */
-static void tdl_accept_kill(struct sock *sk)
+static void tdl_accept_attach(struct tdl_conn *conn, struct socket *child, struct sock *sk)
 {
-	lock_sock(sk);
-	sock_set_flag(sk, SOCK_LINGER);
-	sk->sk_lingertime = 0;
-	release_sock(sk);
-	sk->sk_prot->close(sk, 0);
-}
-
-/* Takes an accepted connection away from its socket again, as it was before the accept. */
-static struct sock *tdl_accept_detach(struct socket *child)
-{
-	struct sock *sk = child->sk;
-
-	write_lock_bh(&sk->sk_callback_lock);
-	sk_set_socket(sk, NULL);
-	RCU_INIT_POINTER(sk->sk_wq, NULL);
-	write_unlock_bh(&sk->sk_callback_lock);
-	child->sk = NULL;
-	child->state = SS_UNCONNECTED;
-	return sk;
-}
-
-static void tdl_accept_attach(struct socket *child, struct sock *sk)
-{
+	/* What __inet_accept() hands on. */
+#ifdef SOCK_SUPPORT_ZC
+	if (test_bit(SOCK_SUPPORT_ZC, &conn->sock->flags))
+		set_bit(SOCK_SUPPORT_ZC, &child->flags);
+#endif
+#ifdef SOCK_CUSTOM_SOCKOPT
+	if (test_bit(SOCK_CUSTOM_SOCKOPT, &conn->sock->flags))
+		set_bit(SOCK_CUSTOM_SOCKOPT, &child->flags);
+#endif
 	lock_sock(sk);
 	sock_graft(sk, child);
 	child->state = SS_CONNECTED;
@@ -69,8 +49,12 @@ static void tdl_accept_attach(struct socket *child, struct sock *sk)
 /* The connection is shown: its socket is one of ours, with nothing left to gate. */
 static void tdl_accept_show(struct socket *child, const struct tdl_case *c)
 {
-	struct tdl_conn *conn = tdl_conn_add(child, GFP_KERNEL);
+	struct tdl_conn *conn;
 
+	/* The kernel's: the listener was not ours yet when the caller came. */
+	if (!tdl_ops_are_ours(child))
+		return;
+	conn = tdl_conn_add(child, GFP_KERNEL);
 	/* Without an entry it is decided nevertheless, and can open no other connection. */
 	if (!conn)
 		return;
@@ -81,105 +65,34 @@ static void tdl_accept_show(struct socket *child, const struct tdl_case *c)
 	tdl_ops_settle(conn);
 }
 
-static void tdl_held_free(struct tdl_held *held)
+/* Who may be shown what is held, and decided on in its name when it polls. */
+void tdl_accept_begin(struct tdl_conn *conn)
 {
-	if (tdl_ask_unwatch(&held->watch))
-		tdl_conn_put(held->listener);
-	if (held->c.ask)
-		tdl_ask_put(held->c.ask);
-	kfree(held);
+	const struct tdl_address none = {};
+	struct tdl_process process;
+	struct tdl_key key;
+
+	if (!tdl_ident(conn->sk, TDL_ACCEPT, &none, &none, &key, &process))
+		WRITE_ONCE(conn->accepts_as, tdl_ident_hash(&key));
 }
 
-static void tdl_held_kill(struct tdl_held *held)
+/* Whether the caller is like who listened or accepted last. */
+static bool tdl_accept_is_acceptors(struct tdl_conn *conn)
 {
-	struct sock *sk = held->sk;
+	const struct tdl_address none = {};
+	struct tdl_process process;
+	struct tdl_key key;
 
-	tdl_held_free(held);
-	tdl_accept_kill(sk);
-}
-
-static bool tdl_held_is_decided(const struct tdl_held *held)
-{
-	return !held->c.ask || tdl_ask_is_decided(held->c.ask);
-}
-
-static void tdl_held_fire(struct tdl_watch *watch)
-{
-	struct tdl_held *held = container_of(watch, struct tdl_held, watch);
-
-	tdl_conn_fired(held->listener, &held->listener->held_work);
-}
-
-/*
- * Keeps a connection until its question, which held->c has, is decided; or, before the others,
- * one that is decided, until it is accepted.
- */
-static void tdl_accept_hold(struct tdl_conn *conn, struct tdl_held *held)
-{
-	bool closed;
-
-	spin_lock_bh(&conn->lock);
-	closed = conn->state != TDL_LISTENING;
-	if (!closed) {
-		conn->held_count++;
-		if (held->c.ask) {
-			list_add_tail(&held->node, &conn->held);
-			refcount_inc(&conn->refs);
-			/* Here, for who finds it in the list may free it. */
-			tdl_ask_watch(held->c.ask, &held->watch);
-		} else {
-			list_add(&held->node, &conn->held);
-		}
-	}
-	spin_unlock_bh(&conn->lock);
-	if (closed)
-		tdl_held_kill(held);
-}
-
-/* The first connection whose verdict is in, now the caller's; NULL when there is none. */
-static struct tdl_held *tdl_accept_unhold(struct tdl_conn *conn)
-{
-	struct tdl_held *held, *found = NULL;
-
-	spin_lock_bh(&conn->lock);
-	list_for_each_entry(held, &conn->held, node) {
-		if (tdl_held_is_decided(held)) {
-			found = held;
-			list_del(&held->node);
-			conn->held_count--;
-			break;
-		}
-	}
-	spin_unlock_bh(&conn->lock);
-	return found;
-}
-
-static bool tdl_accept_is_ready(struct tdl_conn *conn)
-{
-	struct tdl_held *held;
-	bool ready = false;
-
-	if (!READ_ONCE(conn->held_count))
+	/* Work for somebody who cannot be told (aio, io_uring of a task that ends). */
+	if (current->flags & (PF_KTHREAD | PF_EXITING))
 		return false;
-	spin_lock_bh(&conn->lock);
-	list_for_each_entry(held, &conn->held, node) {
-		ready = tdl_held_is_decided(held);
-		if (ready)
-			break;
-	}
-	spin_unlock_bh(&conn->lock);
-	return ready;
-}
-
-/* As many as the backlog may be held: then the kernel's own queue fills up, as it should. */
-static bool tdl_accept_is_full(const struct tdl_conn *conn)
-{
-	return READ_ONCE(conn->held_count) > READ_ONCE(conn->sk->sk_max_ack_backlog);
+	return !tdl_ident(conn->sk, TDL_ACCEPT, &none, &none, &key, &process) &&
+	       tdl_ident_hash(&key) == READ_ONCE(conn->accepts_as);
 }
 
 static bool tdl_accept_has_more(const struct tdl_conn *conn)
 {
-	return !tdl_accept_is_full(conn) &&
+	return !tdl_held_are_full(conn) &&
 	       !reqsk_queue_empty(&inet_csk(conn->sk)->icsk_accept_queue);
 }
 
@@ -195,12 +108,11 @@ static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 		.local = held->c.local,
 		.remote = held->c.remote,
 	};
-	u64 generation = held->c.ask ? held->c.ask->verdict.generation : held->c.verdict.generation;
 	bool same;
 
 	same = !tdl_ident(conn->sk, TDL_ACCEPT, &now.local, &now.remote, &now.key, &now.process) &&
 	       !memcmp(&now.key, &held->c.key, sizeof(now.key)) &&
-	       generation == tdl_policy_generation();
+	       held->c.epoch == tdl_policy_epoch() && (held->c.ask || !held->c.own);
 	/* It has fired, or is about to. */
 	if (tdl_ask_unwatch(&held->watch))
 		tdl_conn_put(conn);
@@ -221,9 +133,9 @@ static struct tdl_held *tdl_accept_next(struct tdl_conn *conn)
 {
 	struct tdl_held *held;
 
-	while ((held = tdl_accept_unhold(conn))) {
+	while ((held = tdl_held_take(conn))) {
 		if (!tdl_held_decide(conn, held)) {
-			tdl_accept_hold(conn, held);
+			tdl_held_put(conn, held);
 			continue;
 		}
 		if (!held->allowed)
@@ -245,31 +157,10 @@ static bool tdl_accept_from_held(struct tdl_conn *conn, struct socket *child)
 	/* Its place may be what those behind it wait for. */
 	if (tdl_accept_has_more(conn))
 		conn->sk->sk_data_ready(conn->sk);
-	tdl_accept_attach(child, held->sk);
+	tdl_accept_attach(conn, child, held->sk);
 	tdl_accept_show(child, &held->c);
 	tdl_held_free(held);
 	return true;
-}
-
-/* Takes a connection away from child, to be held. Not, and it is reset, without memory. */
-static struct tdl_held *tdl_held_new(struct tdl_conn *conn, struct socket *child,
-				     const struct tdl_case *c)
-{
-	struct tdl_held *held = kzalloc(sizeof(*held), GFP_KERNEL_ACCOUNT);
-	struct sock *sk = tdl_accept_detach(child);
-
-	if (!held) {
-		if (c->ask)
-			tdl_ask_put(c->ask);
-		tdl_accept_kill(sk);
-		return NULL;
-	}
-	held->sk = sk;
-	held->c = *c;
-	held->listener = conn;
-	INIT_LIST_HEAD(&held->watch.node);
-	held->watch.fire = tdl_held_fire;
-	return held;
 }
 
 /*
@@ -286,12 +177,12 @@ static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child, struct
 	if (tdl_decide(child->sk, c)) {
 		if (tdl_decide_allows(c))
 			return true;
-		tdl_accept_kill(tdl_accept_detach(child));
+		tdl_held_reset(tdl_held_detach(child));
 		return false;
 	}
 	held = tdl_held_new(conn, child, c);
 	if (held)
-		tdl_accept_hold(conn, held);
+		tdl_held_put(conn, held);
 	return false;
 }
 
@@ -313,7 +204,7 @@ static int tdl_accept_take(struct tdl_conn *conn)
 		held = tdl_held_new(conn, child, &c);
 		if (held) {
 			held->allowed = true;
-			tdl_accept_hold(conn, held);
+			tdl_held_put(conn, held);
 		}
 	}
 	/* It has no operations: nothing but its memory goes. */
@@ -322,15 +213,15 @@ static int tdl_accept_take(struct tdl_conn *conn)
 }
 
 /* Whether there is a connection for the caller, and then it is the first of those held. */
-static bool tdl_accept_look(struct tdl_conn *conn)
+static bool tdl_accept_search(struct tdl_conn *conn)
 {
 	struct tdl_held *held;
-	int ret;
+	int i, ret;
 
-	for (;;) {
+	for (i = 0; i < TDL_LOOKS; i++) {
 		held = tdl_accept_next(conn);
 		if (held) {
-			tdl_accept_hold(conn, held);
+			tdl_held_put(conn, held);
 			return true;
 		}
 		ret = tdl_accept_take(conn);
@@ -338,6 +229,31 @@ static bool tdl_accept_look(struct tdl_conn *conn)
 			return ret != -EAGAIN;
 		cond_resched();
 	}
+	/* Many that are refused: others get on, and we are asked again. */
+	refcount_inc(&conn->refs);
+	tdl_conn_fired(conn, &conn->held_work);
+	return false;
+}
+
+/* The same; who looks for one meanwhile, and finds none, is woken when one is put back. */
+static bool tdl_accept_look(struct tdl_conn *conn)
+{
+	bool found, missed;
+
+	spin_lock_bh(&conn->lock);
+	conn->looking++;
+	spin_unlock_bh(&conn->lock);
+
+	found = tdl_accept_search(conn);
+
+	spin_lock_bh(&conn->lock);
+	missed = !--conn->looking && conn->missed;
+	if (missed)
+		conn->missed = false;
+	spin_unlock_bh(&conn->lock);
+	if (found && missed)
+		conn->sk->sk_data_ready(conn->sk);
+	return found;
 }
 
 /* What poll says of a listener, by what the kernel says. In the context of a task; may sleep. */
@@ -347,20 +263,20 @@ __poll_t tdl_accept_poll(struct tdl_conn *conn, __poll_t mask)
 
 	if (tdl_conn_state(conn) != TDL_LISTENING)
 		return mask;
-	/* A worker of the kernel's (aio) polls for somebody who cannot be told: it may be wrong. */
-	if (current->flags & PF_KTHREAD)
-		return tdl_accept_is_ready(conn) ? mask | readable : mask;
 	/* Most often there is nothing, or nothing to decide. */
 	if (!READ_ONCE(conn->held_count) &&
 	    (!(mask & readable) || tdl_policy_mode() == TDL_OFF))
 		return mask;
+	/* Who only watches decides nothing in another's name, and is told what may be. */
+	if (!tdl_accept_is_acceptors(conn))
+		return tdl_held_is_ready(conn) ? mask | readable : mask;
 	mask &= ~readable;
 	return tdl_accept_look(conn) ? mask | readable : mask;
 }
 
 static bool tdl_accept_may_go_on(struct tdl_conn *conn)
 {
-	return tdl_accept_has_more(conn) || tdl_accept_is_ready(conn) ||
+	return tdl_accept_has_more(conn) || tdl_held_is_ready(conn) ||
 	       READ_ONCE(conn->sk->sk_state) != TCP_LISTEN;
 }
 
@@ -383,22 +299,29 @@ int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags)
 	struct tdl_case c;
 	int ret;
 
+	if (tdl_policy_mode() != TDL_OFF)
+		tdl_accept_begin(conn);
 	for (;;) {
-		if (tdl_conn_state(conn) == TDL_CLOSED)
+		if (tdl_conn_state(conn) == TDL_CLOSED && timeout)
 			return tdl_recall_self();
 		if (tdl_accept_from_held(conn, child))
 			return 0;
 		ret = -EAGAIN;
-		if (!tdl_accept_is_full(conn))
+		if (!tdl_held_are_full(conn))
 			ret = tdl_inner_accept(inner, conn->sock, child, flags | O_NONBLOCK, false);
 		if (!ret && tdl_accept_fresh(conn, child, &c)) {
 			tdl_accept_show(child, &c);
 			return 0;
 		}
 		if (!ret) {
+			/* Refused or held: as if it had never come, but for who would be ended. */
+			if (signal_pending(current))
+				return sock_intr_errno(timeout);
 			cond_resched();
 			continue;
 		}
+		if (ret == -EAGAIN && tdl_held_missed(conn))
+			continue;
 		if (ret != -EAGAIN || !timeout)
 			return ret;
 		timeout = tdl_accept_wait(conn, timeout);
@@ -406,42 +329,4 @@ int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags)
 		if (signal_pending(current) && !tdl_accept_may_go_on(conn))
 			return sock_intr_errno(timeout);
 	}
-}
-
-/* In a worker: a held connection is decided. Releasing the listener waits for it. */
-static void tdl_accept_work(struct work_struct *work)
-{
-	struct tdl_conn *conn = container_of(work, struct tdl_conn, held_work);
-
-	if (tdl_conn_state(conn) == TDL_LISTENING)
-		conn->sk->sk_data_ready(conn->sk);
-	/* The watch's. */
-	tdl_conn_put(conn);
-}
-
-void tdl_accept_prepare(struct tdl_conn *conn)
-{
-	INIT_LIST_HEAD(&conn->held);
-	INIT_WORK(&conn->held_work, tdl_accept_work);
-}
-
-/* Ends all that is held. Sleeps. Nobody accepts any more, or there is nothing left to hold. */
-void tdl_accept_cancel(struct tdl_conn *conn)
-{
-	struct tdl_held *held;
-
-	for (;;) {
-		spin_lock_bh(&conn->lock);
-		held = list_first_entry_or_null(&conn->held, struct tdl_held, node);
-		if (held) {
-			list_del(&held->node);
-			conn->held_count--;
-		}
-		spin_unlock_bh(&conn->lock);
-		if (!held)
-			break;
-		tdl_held_kill(held);
-	}
-	if (cancel_work_sync(&conn->held_work))
-		tdl_conn_put(conn);
 }

@@ -22,6 +22,7 @@
 #include "recall.c"
 #include "conn.c"
 #include "connect.c"
+#include "held.c"
 #include "accept.c"
 #include "pass.c"
 #include "gate.c"

@@ -18,7 +18,9 @@
 #include "accept.h"
 #include "conn.h"
 #include "connect.h"
+#include "held.h"
 #include "hook.h"
+#include "recall.h"
 
 static const struct rhashtable_params tdl_conns_params = {
 	.head_offset = offsetof(struct tdl_conn, node),
@@ -28,6 +30,8 @@ static const struct rhashtable_params tdl_conns_params = {
 };
 
 #define TDL_SWEEP (30 * HZ)
+/* When who was between two steps of accept() while we were loaded sleeps there. */
+#define TDL_SWEEP_FIRST (2 * HZ)
 
 static struct rhashtable tdl_conns;
 static atomic64_t tdl_conns_last_id;
@@ -47,8 +51,9 @@ struct tdl_conn *tdl_conn_add(struct socket *sock, gfp_t gfp)
 	spin_lock_init(&conn->lock);
 	INIT_LIST_HEAD(&conn->held);
 	INIT_LIST_HEAD(&conn->watch.node);
+	INIT_LIST_HEAD(&conn->leaving);
 	tdl_connect_prepare(conn);
-	tdl_accept_prepare(conn);
+	tdl_held_prepare(conn);
 	if (rhashtable_lookup_insert_fast(&tdl_conns, &conn->node, tdl_conns_params)) {
 		kfree(conn);
 		return NULL;
@@ -72,10 +77,16 @@ struct tdl_conn *tdl_conn_get(const struct sock *sk)
 
 void tdl_conn_put(struct tdl_conn *conn)
 {
+	bool given_back;
+
 	if (!refcount_dec_and_test(&conn->refs))
 		return;
+	given_back = conn->given_back;
 	sock_put(conn->sk);
 	kfree_rcu(conn, rcu);
+	/* Nobody is in an operation of ours on this socket, but the caller on his way out. */
+	if (given_back)
+		module_put(THIS_MODULE);
 }
 
 /* A watch has fired, whose reference goes to the work. With locks held. */
@@ -97,19 +108,6 @@ struct tdl_conn *tdl_conn_remove(const struct sock *sk)
 		conn = NULL;
 	rcu_read_unlock();
 	return conn;
-}
-
-/* Out of the table, with what the entry keeps. The caller has a reference. */
-void tdl_conn_forget(struct tdl_conn *conn)
-{
-	/* NULL: it is being released after all, and out of the table anyhow. */
-	struct tdl_conn *removed = tdl_conn_remove(conn->sk);
-
-	if (!removed)
-		return;
-	if (removed->given_back)
-		module_put(THIS_MODULE);
-	tdl_conn_put(removed);
 }
 
 void tdl_conn_set(struct tdl_conn *conn, enum tdl_state state)
@@ -188,35 +186,45 @@ void tdl_conns_visit(bool (*visit)(struct tdl_conn *conn, void *data), void *dat
 	rhashtable_walk_exit(&iter);
 }
 
-/* An entry whose socket was given up: with a reference, to be taken out. */
-static bool tdl_conn_orphan(struct tdl_conn *conn, void *data)
+void tdl_conns_each(void (*act)(struct tdl_conn *conn, void *data), void *data)
 {
-	struct tdl_conn **found = data;
-
-	if (READ_ONCE(conn->sk->sk_socket) || !refcount_inc_not_zero(&conn->refs))
-		return true;
-	*found = conn;
-	return false;
-}
-
-void tdl_conns_sweep_all(void)
-{
+	struct rhashtable_iter iter;
 	struct tdl_conn *conn;
 
-	for (;;) {
-		conn = NULL;
-		tdl_conns_visit(tdl_conn_orphan, &conn);
-		if (!conn)
-			return;
-		tdl_conn_forget(conn);
+	rhashtable_walk_enter(&tdl_conns, &iter);
+	rhashtable_walk_start(&iter);
+	while ((conn = rhashtable_walk_next(&iter))) {
+		/* The table is being resized: some come twice. */
+		if (IS_ERR(conn) || !refcount_inc_not_zero(&conn->refs))
+			continue;
+		rhashtable_walk_stop(&iter);
+		act(conn, data);
 		tdl_conn_put(conn);
 		cond_resched();
+		rhashtable_walk_start(&iter);
+	}
+	rhashtable_walk_stop(&iter);
+	rhashtable_walk_exit(&iter);
+}
+
+static void tdl_conn_sweep(struct tdl_conn *conn, void *unused)
+{
+	struct tdl_conn *removed = NULL;
+
+	/* NULL: it is being released after all, and out of the table anyhow. */
+	if (!READ_ONCE(conn->sk->sk_socket))
+		removed = tdl_conn_remove(conn->sk);
+	if (removed)
+		tdl_conn_put(removed);
+	if (conn->adopted) {
+		conn->adopted = false;
+		tdl_recall(conn->sk);
 	}
 }
 
 static void tdl_conns_sweep(struct work_struct *work)
 {
-	tdl_conns_sweep_all();
+	tdl_conns_each(tdl_conn_sweep, NULL);
 	queue_delayed_work(tdl_sockets_wq, to_delayed_work(work), TDL_SWEEP);
 }
 
@@ -227,7 +235,7 @@ int tdl_conns_init(void)
 	int ret = rhashtable_init(&tdl_conns, &tdl_conns_params);
 
 	if (!ret)
-		queue_delayed_work(tdl_sockets_wq, &tdl_conns_sweeper, TDL_SWEEP);
+		queue_delayed_work(tdl_sockets_wq, &tdl_conns_sweeper, TDL_SWEEP_FIRST);
 	return ret;
 }
 
@@ -235,6 +243,6 @@ int tdl_conns_init(void)
 void tdl_conns_exit(void)
 {
 	cancel_delayed_work_sync(&tdl_conns_sweeper);
-	tdl_conns_sweep_all();
+	tdl_conns_each(tdl_conn_sweep, NULL);
 	rhashtable_destroy(&tdl_conns);
 }

@@ -43,23 +43,28 @@ struct tdl_conn {
 	struct tdl_case c;	/* of the connect under way or done, or of the accept */
 
 	bool upper;		/* kTLS is being set: the operations are the kernel's meanwhile */
-	/* They are the kernel's for good; the reference of the module goes with the entry. */
+	/* They are another's for good: the socket's reference of the module goes with the entry. */
 	bool given_back;
-	unsigned int tried;	/* withdraw.c: in which round */
+	bool adopted;		/* a listener in whose kernel's accept somebody may sleep */
+	bool kernels;		/* a service in the kernel accepts from it */
+	struct list_head leaving;	/* withdraw.c */
 	struct task_struct *opener;	/* may send the decided SYN; compared only */
 	struct tdl_address opened;	/* where that went, and its number: what repeats it */
 	u32 opened_seq;
 
 	/* For a connect that does not block: armed, with a reference, while c.ask waits. */
 	struct tdl_watch watch;
-	struct work_struct work;
+	struct delayed_work work;
 	struct sockaddr_storage address;
 	int address_len;
 
 	/* Of a listener: children that wait for a verdict, under lock. */
 	struct list_head held;
 	unsigned int held_count;
+	unsigned int looking;	/* so many have one of them in hand, or one of the kernel's */
+	bool missed;		/* and somebody has found none meanwhile */
 	struct work_struct held_work;
+	u32 accepts_as;		/* a hash of who listened, or accepted last */
 };
 
 int tdl_conns_init(void);
@@ -69,13 +74,14 @@ struct tdl_conn *tdl_conn_add(struct socket *sock, gfp_t gfp);
 struct tdl_conn *tdl_conn_get(const struct sock *sk);
 void tdl_conn_put(struct tdl_conn *conn);
 struct tdl_conn *tdl_conn_remove(const struct sock *sk);
-void tdl_conn_forget(struct tdl_conn *conn);
-void tdl_conns_sweep_all(void);
 void tdl_conn_set(struct tdl_conn *conn, enum tdl_state state);
 enum tdl_state tdl_conn_state(struct tdl_conn *conn);
 void tdl_conn_fired(struct tdl_conn *conn, struct work_struct *work);
 bool tdl_conn_covers(const struct sock *sk, const struct tdl_address *remote, u32 seq);
 bool tdl_conn_listens(const struct sock *sk);
+
+/* Calls act for each, in no order, with a reference; it may sleep. */
+void tdl_conns_each(void (*act)(struct tdl_conn *conn, void *data), void *data);
 
 /* Calls visit for each, in no order, under RCU; until it says false. */
 void tdl_conns_visit(bool (*visit)(struct tdl_conn *conn, void *data), void *data);

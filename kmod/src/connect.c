@@ -12,10 +12,10 @@
 #include <net/sock.h>
 #include <net/tcp_states.h>
 
-#include "accept.h"
 #include "address.h"
 #include "conn.h"
 #include "connect.h"
+#include "held.h"
 #include "hook.h"
 #include "ops.h"
 #include "recall.h"
@@ -132,7 +132,7 @@ static int tdl_connect_later(struct tdl_conn *conn, const struct tdl_case *c,
 		return -EINPROGRESS;
 	}
 	tdl_ask_put(c->ask);
-	return -EALREADY;
+	return tdl_conn_state(conn) == TDL_CLOSED ? tdl_recall_self() : -EALREADY;
 }
 
 /* As after a connect that the network has refused: what a second call is told. */
@@ -203,7 +203,7 @@ static int tdl_connect_disconnect(struct tdl_conn *conn, struct tdl_sockaddr *ad
 		WRITE_ONCE(sock->sk->sk_err, ECONNRESET);
 	if (READ_ONCE(sock->sk->sk_state) == TCP_CLOSE) {
 		tdl_connect_reset(conn);
-		tdl_accept_cancel(conn);
+		tdl_held_cancel(conn);
 	}
 	return ret;
 }
@@ -283,15 +283,35 @@ static void tdl_connect_send(struct tdl_conn *conn, const struct tdl_case *c)
 	tdl_ops_settle(conn);
 }
 
+static bool tdl_connect_is_locked(struct sock *sk)
+{
+	bool locked;
+
+	spin_lock_bh(&sk->sk_lock.slock);
+	locked = sock_owned_by_user(sk);
+	spin_unlock_bh(&sk->sk_lock.slock);
+	return locked;
+}
+
 /*
  * In a worker: the verdict that a connect waits for is in. Releasing the socket waits for it, so
  * that the socket is there.
  */
 static void tdl_connect_work(struct work_struct *work)
 {
-	struct tdl_conn *conn = container_of(work, struct tdl_conn, work);
+	struct tdl_conn *conn = container_of(to_delayed_work(work), struct tdl_conn, work);
 	bool waiting;
 	struct tdl_case c;
+
+	/*
+	 * Whoever has locked the socket may keep it for long (he copies from memory of his), and
+	 * workers are few.
+	 */
+	if (tdl_connect_is_locked(conn->sk)) {
+		if (!queue_delayed_work(tdl_sockets_wq, &conn->work, 1))
+			tdl_conn_put(conn);
+		return;
+	}
 
 	spin_lock_bh(&conn->lock);
 	waiting = conn->state == TDL_WAITING;
@@ -317,12 +337,14 @@ static void tdl_connect_fire(struct tdl_watch *watch)
 {
 	struct tdl_conn *conn = container_of(watch, struct tdl_conn, watch);
 
-	tdl_conn_fired(conn, &conn->work);
+	/* It is queued already, with a reference of its own: this is not the last. */
+	if (!queue_delayed_work(tdl_sockets_wq, &conn->work, 0))
+		tdl_conn_put(conn);
 }
 
 void tdl_connect_prepare(struct tdl_conn *conn)
 {
-	INIT_WORK(&conn->work, tdl_connect_work);
+	INIT_DELAYED_WORK(&conn->work, tdl_connect_work);
 	INIT_LIST_HEAD(&conn->watch.node);
 	conn->watch.fire = tdl_connect_fire;
 }
@@ -344,7 +366,7 @@ bool tdl_connect_cancel(struct tdl_conn *conn)
 	spin_unlock_bh(&conn->lock);
 	if (tdl_ask_unwatch(&conn->watch))
 		tdl_conn_put(conn);
-	if (cancel_work_sync(&conn->work))
+	if (cancel_delayed_work_sync(&conn->work))
 		tdl_conn_put(conn);
 	if (ask)
 		tdl_ask_put(ask);

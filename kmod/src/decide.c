@@ -20,6 +20,7 @@
 
 static void tdl_decide_by_itself(struct tdl_case *c, u32 decision, u32 reason)
 {
+	c->own = true;
 	c->verdict = (struct tdl_verdict){
 		.decision = decision,
 		.reason = reason,
@@ -92,6 +93,8 @@ bool tdl_decide(struct sock *sk, struct tdl_case *c)
 	int ret;
 
 	c->ask = NULL;
+	c->own = false;
+	c->epoch = tdl_policy_epoch();
 	memset(&c->verdict, 0, sizeof(c->verdict));
 	ret = tdl_ident(sk, c->direction, &c->local, &c->remote, &c->key, &c->process);
 	if (ret) {

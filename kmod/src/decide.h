@@ -21,6 +21,8 @@ struct tdl_case {
 	struct tdl_address remote;
 	struct tdl_key key;		/* all zero where nobody could be told */
 	struct tdl_process process;
+	u64 epoch;			/* of what was in force when it was decided */
+	bool own;			/* by nobody's policy: off, exempt, the daemon itself */
 	struct tdl_verdict verdict;
 	struct tdl_ask *ask;		/* with a reference, while there is no verdict */
 };

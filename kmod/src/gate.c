@@ -41,7 +41,7 @@ static __poll_t tdl_gate_poll(struct file *file, struct socket *sock,
 /* For what moves data: until a connect that waits for its verdict does so no more. */
 static int tdl_gate_pass(struct tdl_pass *pass, struct socket *sock, bool nonblock, long timeout)
 {
-	int ret = tdl_pass_begin(pass, sock);
+	int ret = tdl_pass_begin(pass, sock, !nonblock);
 
 	if (!ret && pass->conn)
 		ret = tdl_connect_await(pass->conn, nonblock, timeout);
@@ -62,15 +62,17 @@ static int tdl_gate_sendmsg_fast(struct socket *sock, struct msghdr *msg, bool n
 static int tdl_gate_sendmsg(struct socket *sock, struct msghdr *msg, size_t size)
 {
 	bool nonblock = msg->msg_flags & MSG_DONTWAIT;
+	bool fast = msg->msg_flags & MSG_FASTOPEN && msg->msg_name;
 	struct tdl_pass pass;
 	int ret;
 
-	if (msg->msg_flags & MSG_FASTOPEN && msg->msg_name) {
+	if (fast) {
 		ret = tdl_gate_sendmsg_fast(sock, msg, nonblock);
 		if (ret)
 			return ret;
 	}
-	ret = tdl_gate_pass(&pass, sock, nonblock, sock_sndtimeo(sock->sk, nonblock));
+	/* Once connected it does not call again: that would be another connect. */
+	ret = tdl_gate_pass(&pass, sock, nonblock || fast, sock_sndtimeo(sock->sk, nonblock));
 	if (!ret)
 		ret = tdl_inner(sock)->sendmsg(sock, msg, size);
 	tdl_pass_end(&pass);

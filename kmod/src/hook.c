@@ -144,7 +144,11 @@ static void tdl_unhook_mptcp(void)
 }
 #endif
 
-/* Called for each file of a process, with its locks held. */
+/*
+ * Called for each file of a process, with its locks held. Only sockets that may begin something:
+ * of a connection the kernel may be setting the operations right now (kTLS), and it may end, and
+ * the packet filter keeps it from opening another.
+ */
 static int tdl_hook_file(const void *data, struct file *file, unsigned int fd)
 {
 	struct socket *sock = tdl_sock_from_file(file);
@@ -156,28 +160,44 @@ static int tdl_hook_file(const void *data, struct file *file, unsigned int fd)
 	sk = sock->sk;
 	if (sk->sk_kern_sock || sk->sk_protocol != IPPROTO_TCP)
 		return 0;
+	if (sk->sk_state != TCP_LISTEN && sk->sk_state != TCP_CLOSE)
+		return 0;
 	/* Without memory it stays the kernel's, and the packet filter keeps it from opening. */
 	conn = tdl_conn_add(sock, GFP_ATOMIC);
 	if (!conn)
 		return 0;
 	/* As if it had been made with our operations: its release gives the reference back. */
 	__module_get(THIS_MODULE);
-	if (sk->sk_state == TCP_LISTEN)
+	if (sk->sk_state == TCP_LISTEN) {
 		conn->state = TDL_LISTENING;
-	else if (sk->sk_state != TCP_CLOSE)
-		/* Nobody has decided on it: it may end, and it may not begin. */
-		conn->state = TDL_DECIDED;
+		conn->adopted = true;
+		*(bool *)data = true;
+	}
 	tdl_ops_adopt(sock);
-	if (conn->state == TDL_DECIDED)
-		tdl_ops_settle(conn);
 	/* Who sleeps in the kernel's accept goes back to user space's edge and comes in by us. */
-	if (conn->state == TDL_LISTENING)
+	if (conn->adopted)
 		tdl_recall(sk);
 	return 0;
 }
 
-/* Sockets that are older than the module. */
-static void tdl_hook_older(void)
+/* The same, for sockets that are ours and have no entry: counts what they give back. */
+static int tdl_hook_bare_file(const void *data, struct file *file, unsigned int fd)
+{
+	struct socket *sock = tdl_sock_from_file(file);
+	struct tdl_conn *conn;
+
+	if (!sock || !sock->sk || !tdl_ops_are_ours(sock))
+		return 0;
+	conn = tdl_conn_get(sock->sk);
+	if (conn)
+		tdl_conn_put(conn);
+	else if (tdl_ops_give_back_bare(sock))
+		++*(unsigned int *)data;
+	return 0;
+}
+
+static void tdl_hook_files(int (*act)(const void *data, struct file *file, unsigned int fd),
+			   void *data)
 {
 	struct task_struct *process, *thread;
 
@@ -190,10 +210,38 @@ static void tdl_hook_older(void)
 			continue;
 		task_lock(thread);
 		if (thread->files)
-			iterate_fd(thread->files, 0, tdl_hook_file, NULL);
+			iterate_fd(thread->files, 0, act, data);
 		task_unlock(thread);
 	}
 	rcu_read_unlock();
+}
+
+/* Gives back what tdl_conns_each() cannot find: how many references of the module that frees. */
+unsigned int tdl_hook_give_back_bare(void)
+{
+	unsigned int count = 0;
+
+	tdl_hook_files(tdl_hook_bare_file, &count);
+	return count;
+}
+
+static void tdl_hook_recall(struct tdl_conn *conn, void *unused)
+{
+	if (conn->adopted)
+		tdl_recall(conn->sk);
+}
+
+/* Sockets that are older than the module. */
+static void tdl_hook_older(void)
+{
+	bool listens = false;
+
+	tdl_hook_files(tdl_hook_file, &listens);
+	if (!listens)
+		return;
+	/* Who had read the kernel's operations sleeps in its accept by now, or has left it. */
+	synchronize_rcu_tasks();
+	tdl_conns_each(tdl_hook_recall, NULL);
 }
 
 /* Nothing is changed yet. */
@@ -254,13 +302,12 @@ static void tdl_hook_unpublish(void)
 	WRITE_ONCE(tcpv6_prot.init, tdl_inner_init_v6);
 }
 
-/* No socket becomes ours any more, and nobody is about to make one so. Sleeps. */
+/* No socket becomes ours any more. Sleeps. */
 void tdl_hook_withdraw(void)
 {
 	tdl_hook_unpublish();
-	synchronize_rcu_tasks();
+	/* Who is inside may not have seen it; who is about to call will, inside. */
 	synchronize_srcu(&tdl_inside);
-	synchronize_rcu_tasks();
 }
 
 /* The same when no socket keeps the module: nobody is in an operation of ours either. */

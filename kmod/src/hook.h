@@ -12,6 +12,7 @@ int tdl_hook_init(void);
 void tdl_hook_publish(void);
 void tdl_hook_withdraw(void);
 void tdl_hook_leave(void);
+unsigned int tdl_hook_give_back_bare(void);
 bool tdl_hook_is_withdrawn(void);
 void tdl_hook_exit(void);
 

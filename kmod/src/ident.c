@@ -91,6 +91,16 @@ u32 tdl_ident_share(const struct tdl_key *key)
 			    tdl_ident_seed) % TDL_SHARES;
 }
 
+u32 tdl_ident_hash(const struct tdl_key *key)
+{
+	struct tdl_key who = *key;
+
+	memset(&who.local, 0, sizeof(who.local));
+	memset(&who.remote, 0, sizeof(who.remote));
+	who.direction = 0;
+	return jhash(&who, sizeof(who), tdl_ident_seed);
+}
+
 /* -ESRCH: nobody who could be told is calling. */
 int tdl_ident(struct sock *sk, u32 direction, const struct tdl_address *local,
 	      const struct tdl_address *remote, struct tdl_key *key,

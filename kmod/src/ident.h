@@ -53,6 +53,8 @@ int tdl_ident(struct sock *sk, u32 direction, const struct tdl_address *local,
 
 void tdl_ident_init(void);
 u32 tdl_ident_share(const struct tdl_key *key);
+/* Of the identity alone, whatever it is for. */
+u32 tdl_ident_hash(const struct tdl_key *key);
 
 /* The rest, for a question. */
 struct tdl_ident_texts {

@@ -26,6 +26,7 @@
 #include "conn.h"
 #include "connect.h"
 #include "gate.h"
+#include "held.h"
 #include "ops.h"
 #include "pass.h"
 #include "policy.h"
@@ -104,21 +105,36 @@ void tdl_ops_settle(struct tdl_conn *conn)
 	tdl_ops_set(conn, TDL_SETTLED);
 }
 
-/* The socket is the kernel's again: whether it was ours, now or at an earlier try. */
+/* The socket is the kernel's again. Not while something is under way. */
 bool tdl_ops_give_back(struct tdl_conn *conn)
 {
 	struct socket *sock = conn->sock;
 	bool given;
 
 	spin_lock_bh(&conn->lock);
-	if (!conn->upper && tdl_ops_are_ours(sock)) {
+	given = !conn->upper && tdl_ops_are_ours(sock) && conn->state != TDL_WAITING &&
+		conn->state != TDL_OPENING;
+	if (given) {
+		/* As the network's refusal leaves a socket: the next connect() tells of it. */
+		if (conn->state == TDL_REFUSED)
+			sock->state = SS_CONNECTING;
 		WRITE_ONCE(sock->ops, tdl_inner(sock));
 		conn->state = TDL_CLOSED;
 		conn->given_back = true;
 	}
-	given = conn->given_back;
 	spin_unlock_bh(&conn->lock);
 	return given;
+}
+
+/*
+ * The same for a socket without an entry, which somebody in the midst of accept() has made.
+ * Whether it was ours; its reference of the module is the caller's then.
+ */
+bool tdl_ops_give_back_bare(struct socket *sock)
+{
+	const struct proto_ops *ops = READ_ONCE(sock->ops);
+
+	return tdl_ops_are_ours(sock) && cmpxchg(&sock->ops, ops, tdl_inner(sock)) == ops;
 }
 
 static int tdl_ops_release(struct socket *sock)
@@ -132,7 +148,7 @@ static int tdl_ops_release(struct socket *sock)
 	if (conn) {
 		tdl_conn_set(conn, TDL_CLOSED);
 		tdl_connect_cancel(conn);
-		tdl_accept_cancel(conn);
+		tdl_held_cancel(conn);
 		tdl_conn_put(conn);
 	}
 	ret = inner->release(sock);
@@ -143,7 +159,7 @@ static int tdl_ops_release(struct socket *sock)
 int tdl_ops_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags)
 {
 	struct tdl_pass pass;
-	int ret = tdl_pass_begin(&pass, sock);
+	int ret = tdl_pass_begin(&pass, sock, !(flags & O_NONBLOCK));
 
 	/* Without an entry nothing is ever decided: the packet filter has the last word. */
 	if (!ret && pass.conn)
@@ -163,6 +179,7 @@ static int tdl_listen_conn(struct tdl_conn *conn, int backlog)
 	/* As while a SYN is under way. */
 	if (before == TDL_WAITING || before == TDL_OPENING)
 		return -EINVAL;
+	tdl_accept_begin(conn);
 	/* Before: the first SYN may come at once. */
 	if (READ_ONCE(sock->sk->sk_state) == TCP_CLOSE)
 		tdl_conn_set(conn, TDL_LISTENING);
@@ -177,7 +194,7 @@ static int tdl_listen_conn(struct tdl_conn *conn, int backlog)
 static int tdl_listen(struct socket *sock, int backlog)
 {
 	struct tdl_pass pass;
-	int ret = tdl_pass_begin(&pass, sock);
+	int ret = tdl_pass_begin(&pass, sock, false);
 
 	if (!ret && pass.conn)
 		ret = tdl_listen_conn(pass.conn, backlog);
@@ -197,7 +214,7 @@ static int tdl_shutdown_conn(struct tdl_conn *conn, int how)
 	ret = tdl_inner(sock)->shutdown(sock, how);
 	if (sock->state == SS_UNCONNECTED && READ_ONCE(sock->sk->sk_state) == TCP_CLOSE) {
 		tdl_connect_reset(conn);
-		tdl_accept_cancel(conn);
+		tdl_held_cancel(conn);
 	}
 	return ret;
 }
@@ -205,7 +222,7 @@ static int tdl_shutdown_conn(struct tdl_conn *conn, int how)
 static int tdl_shutdown(struct socket *sock, int how)
 {
 	struct tdl_pass pass;
-	int ret = tdl_pass_begin(&pass, sock);
+	int ret = tdl_pass_begin(&pass, sock, false);
 
 	if (!ret && pass.conn)
 		ret = tdl_shutdown_conn(pass.conn, how);
@@ -251,12 +268,12 @@ static int tdl_setsockopt_upper(struct tdl_conn *conn, int level, int name, sock
 		WRITE_ONCE(sock->ops, &tdl_tables[tdl_family_of(sock)][TDL_SETTLED]);
 	else
 		removed = tdl_conn_remove(sock->sk);
+	/* The others' owner is another: our reference goes when nobody is inside any more. */
+	if (removed)
+		removed->given_back = true;
 	spin_unlock_bh(&conn->lock);
-	if (removed) {
-		/* The socket's, for its operations: the others' owner is another. */
-		module_put(THIS_MODULE);
+	if (removed)
 		tdl_conn_put(removed);
-	}
 	return ret;
 }
 
@@ -299,7 +316,7 @@ static int tdl_setsockopt(struct socket *sock, int level, int name, sockptr_t va
 			  unsigned int len)
 {
 	struct tdl_pass pass;
-	int ret = tdl_pass_begin(&pass, sock);
+	int ret = tdl_pass_begin(&pass, sock, true);
 
 	if (!ret && pass.conn)
 		ret = tdl_setsockopt_conn(pass.conn, level, name, value, len);
@@ -312,13 +329,15 @@ static int tdl_setsockopt(struct socket *sock, int level, int name, sockptr_t va
 static int tdl_ops_accept(struct socket *sock, struct socket *child, TDL_ACCEPT_PARAMETERS)
 {
 	struct tdl_pass pass;
-	int ret = tdl_pass_begin(&pass, sock);
+	int ret = tdl_pass_begin(&pass, sock, !(TDL_ACCEPT_FLAGS & O_NONBLOCK));
 
 	/*
 	 * A service in the kernel accepts for itself (its socket gets our operations afterwards,
 	 * which find no entry). Without an entry of the listener nobody is asked: its SYN-ACKs
 	 * are dropped where something is in force.
 	 */
+	if (!ret && pass.conn && TDL_ACCEPT_KERN)
+		WRITE_ONCE(pass.conn->kernels, true);
 	if (!ret && pass.conn && !TDL_ACCEPT_KERN)
 		ret = tdl_accept(pass.conn, child, TDL_ACCEPT_FLAGS);
 	else if (!ret)

@@ -26,5 +26,6 @@ void tdl_ops_adopt(struct socket *sock);	/* the kernel's become ours: all calls 
 void tdl_ops_gate(struct tdl_conn *conn);	/* the same, again */
 void tdl_ops_settle(struct tdl_conn *conn);	/* data goes past us */
 bool tdl_ops_give_back(struct tdl_conn *conn);	/* the kernel's again, for good */
+bool tdl_ops_give_back_bare(struct socket *sock);
 
 #endif /* TIDELOCK_OPS_H */

@@ -29,9 +29,10 @@ void tdl_pass_leave(int cookie)
 
 /*
  * Whether the operation may go on. If not it returns what this says, and the task calls again,
- * the kernel's operation this time. The caller has the socket's file, as all do who call.
+ * the kernel's operation this time; who will not wait goes on with that one from here, as without
+ * an entry. The caller has the socket's file, as all do who call.
  */
-int tdl_pass_begin(struct tdl_pass *pass, struct socket *sock)
+int tdl_pass_begin(struct tdl_pass *pass, struct socket *sock, bool waits)
 {
 	bool given;
 
@@ -41,7 +42,14 @@ int tdl_pass_begin(struct tdl_pass *pass, struct socket *sock)
 		given = tdl_conn_state(pass->conn) == TDL_CLOSED;
 	else
 		given = tdl_hook_is_withdrawn() && !tdl_ops_are_ours(sock);
-	return given ? tdl_recall_self() : 0;
+	if (!given)
+		return 0;
+	if (waits)
+		return tdl_recall_self();
+	if (pass->conn)
+		tdl_conn_put(pass->conn);
+	pass->conn = NULL;
+	return 0;
 }
 
 void tdl_pass_end(struct tdl_pass *pass)

@@ -19,7 +19,7 @@ void tdl_pass_drain(void);
 void tdl_pass_exit(void);
 
 /* Always both, also when the first one says that the operation may not go on. */
-int tdl_pass_begin(struct tdl_pass *pass, struct socket *sock);
+int tdl_pass_begin(struct tdl_pass *pass, struct socket *sock, bool waits);
 void tdl_pass_end(struct tdl_pass *pass);
 
 /* For operations that go on in any case, and never sleep for long. */

@@ -8,6 +8,7 @@
  *
  * Readers use RCU, in any context; the one writer is the engine, which does one thing at a time.
  */
+#include <linux/atomic.h>
 #include <linux/err.h>
 #include <linux/module.h>
 #include <linux/pid.h>
@@ -36,6 +37,7 @@ struct tdl_policy {
 
 static struct tdl_policy __rcu *tdl_policy;
 static bool tdl_policy_suspended;
+static atomic64_t tdl_policy_epochs = ATOMIC64_INIT(1);
 static struct pid __rcu *tdl_daemon;
 
 u32 tdl_policy_mode(void)
@@ -54,6 +56,16 @@ u32 tdl_policy_mode(void)
 void tdl_policy_suspend(bool suspend)
 {
 	WRITE_ONCE(tdl_policy_suspended, suspend);
+	atomic64_inc(&tdl_policy_epochs);
+}
+
+/*
+ * Changes with whatever is in force: a verdict that was come to before, in another mode or with
+ * other prefixes, is none now.
+ */
+u64 tdl_policy_epoch(void)
+{
+	return atomic64_read(&tdl_policy_epochs);
 }
 
 u64 tdl_policy_generation(void)
@@ -112,6 +124,7 @@ static int tdl_policy_publish(const struct tdl_policy *values)
 		return -ENOMEM;
 	/* The engine, or loading: one writer at a time. */
 	old = rcu_replace_pointer(tdl_policy, policy, true);
+	atomic64_inc(&tdl_policy_epochs);
 	if (old)
 		kfree_rcu(old, rcu);
 	return 0;

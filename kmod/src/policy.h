@@ -16,6 +16,7 @@ int tdl_policy_configure(const struct tdl_order *order);
 
 u32 tdl_policy_mode(void);
 void tdl_policy_suspend(bool suspend);
+u64 tdl_policy_epoch(void);
 u64 tdl_policy_generation(void);
 u32 tdl_policy_deadline_ms(void);
 bool tdl_policy_exempts(const struct tdl_address *remote);

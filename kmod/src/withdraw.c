@@ -12,53 +12,43 @@
  * a service in the kernel has accepted from a listener of user space's, or one in which somebody
  * stays.
  */
+#include <linux/capability.h>
 #include <linux/file.h>
+#include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/slab.h>
+#include <linux/sched/signal.h>
+#include <linux/rcupdate_wait.h>
 #include <linux/sysfs.h>
 #include <net/sock.h>
 
-#include "accept.h"
 #include "ask.h"
 #include "compat.h"
 #include "conn.h"
 #include "connect.h"
+#include "held.h"
 #include "hook.h"
 #include "ops.h"
 #include "policy.h"
 #include "recall.h"
+#include "session.h"
 #include "withdraw.h"
 
-/* Entries that are looked at between two walks over the table. */
-#define TDL_BATCH 64
-/* Rounds without progress, and in a round for one socket: of a tick each. */
-#define TDL_ROUNDS 100
-#define TDL_PATIENCE 10
+/* In jiffies: for all of it, and for accepting what has its verdict already. */
+#define TDL_PATIENCE (10 * HZ)
+#define TDL_LAST_ORDERS (HZ / 2)
 
-struct tdl_batch {
-	struct tdl_conn *conns[TDL_BATCH];
-	unsigned int count;
-	unsigned int round;
+struct tdl_withdrawal {
+	struct list_head gone;	/* given back, each with the reference that the table had */
+	unsigned long began;
+	bool found;		/* something that was not given back before */
+	bool kept;		/* something stays */
 };
 
 /* Taken by who publishes or withdraws; outermost. */
 static DEFINE_MUTEX(tdl_withdraw_mutex);
 static bool tdl_withdraw_ready;		/* loaded, and not on the way out; under the mutex */
-static unsigned int tdl_withdraw_rounds;	/* so far: each has a number of its own */
-
-/* With a reference to each entry. */
-static bool tdl_withdraw_collect(struct tdl_conn *conn, void *data)
-{
-	struct tdl_batch *batch = data;
-
-	if (conn->tried == batch->round || !refcount_inc_not_zero(&conn->refs))
-		return true;
-	conn->tried = batch->round;
-	batch->conns[batch->count++] = conn;
-	return batch->count < TDL_BATCH;
-}
 
 /* The socket's file, which keeps it from being released; NULL when it has none, or is released. */
 static struct file *tdl_withdraw_file(struct sock *sk)
@@ -75,96 +65,141 @@ static struct file *tdl_withdraw_file(struct sock *sk)
 	return file;
 }
 
-/* Whether nobody has the entry but the table and the caller: nobody is in an operation of ours. */
-static bool tdl_withdraw_await(struct tdl_conn *conn)
+/* A listener whose connections have their verdicts: the mode is off, so it may have them all. */
+static bool tdl_withdraw_last_orders(struct tdl_conn *conn, const struct tdl_withdrawal *w)
 {
-	int i;
-
-	for (i = 0; i < TDL_PATIENCE; i++) {
-		if (refcount_read(&conn->refs) == 2)
-			return true;
-		tdl_recall(conn->sk);
-		schedule_timeout_uninterruptible(1);
-	}
-	return false;
-}
-
-/* Whether the socket is the kernel's now. The caller has its file. */
-static bool tdl_withdraw_one(struct tdl_conn *conn)
-{
-	/* Its verdict is in, for all are: let the work send the SYN. */
-	flush_work(&conn->work);
-	if (!tdl_ops_give_back(conn))
+	if (!READ_ONCE(conn->held_count) || time_after(jiffies, w->began + TDL_LAST_ORDERS))
 		return false;
-	tdl_connect_cancel(conn);
-	/* The kernel does not know what is held: those peers are reset. */
-	tdl_accept_cancel(conn);
-	if (!tdl_withdraw_await(conn))
-		return false;
-	tdl_conn_forget(conn);
+	conn->sk->sk_data_ready(conn->sk);
 	return true;
 }
 
-static bool tdl_withdraw_batch(struct tdl_batch *batch)
+/* The caller has the socket's file: it is not released meanwhile. */
+static void tdl_withdraw_socket(struct tdl_conn *conn, struct tdl_withdrawal *w)
 {
-	bool progress = false;
-	unsigned int i;
+	struct tdl_conn *removed;
 
-	for (i = 0; i < batch->count; i++) {
-		struct tdl_conn *conn = batch->conns[i];
-		struct file *file = tdl_withdraw_file(conn->sk);
+	/* It accepts from it without asking us: its new socket has no reference before. */
+	if (READ_ONCE(conn->kernels)) {
+		w->kept = true;
+		return;
+	}
+	/* What is under way has its verdict, for all have: the work sends the SYN. */
+	w->found = true;
+	if (tdl_withdraw_last_orders(conn, w) || !tdl_ops_give_back(conn))
+		return;
+	tdl_connect_cancel(conn);
+	/* The kernel does not know what is held: those peers are reset. */
+	tdl_held_cancel(conn);
+	removed = tdl_conn_remove(conn->sk);
+	if (removed)
+		list_add(&removed->leaving, &w->gone);
+	/* Nobody sleeps in an operation of ours, nor for what only we would have told him. */
+	tdl_recall(conn->sk);
+	if (READ_ONCE(conn->sk->sk_state) == TCP_LISTEN)
+		conn->sk->sk_data_ready(conn->sk);
+}
 
-		if (file) {
-			progress |= tdl_withdraw_one(conn);
-			fput(file);
-		}
+static void tdl_withdraw_one(struct tdl_conn *conn, void *data)
+{
+	struct tdl_withdrawal *w = data;
+	struct file *file = tdl_withdraw_file(conn->sk);
+
+	/* Being made or released: its turn comes, or it is gone. */
+	if (!file) {
+		w->found = true;
+		return;
+	}
+	tdl_withdraw_socket(conn, w);
+	fput(file);
+}
+
+/* Whether nobody is in an operation of what is gone; who sleeps there is recalled. */
+static bool tdl_withdraw_is_alone(struct tdl_withdrawal *w)
+{
+	struct tdl_conn *conn;
+	bool alone = true;
+
+	list_for_each_entry(conn, &w->gone, leaving) {
+		if (refcount_read(&conn->refs) == 1)
+			continue;
+		alone = false;
+		tdl_recall(conn->sk);
+	}
+	return alone;
+}
+
+/* 0, or why to give up. */
+static int tdl_withdraw_pause(const struct tdl_withdrawal *w)
+{
+	if (time_after(jiffies, w->began + TDL_PATIENCE))
+		return -EBUSY;
+	schedule_timeout_killable(1);
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+static int tdl_withdraw_all(struct tdl_withdrawal *w)
+{
+	bool more;
+	int ret = 0;
+
+	do {
+		w->found = false;
+		w->kept = false;
+		tdl_conns_each(tdl_withdraw_one, w);
+		/* Who is still in accept() may add one more. */
+		more = !tdl_withdraw_is_alone(w) || w->found;
+		if (more)
+			ret = tdl_withdraw_pause(w);
+	} while (more && !ret);
+	return !ret && w->kept ? -EBUSY : ret;
+}
+
+/*
+ * The references of what is gone, to be given up last: until every task has been through a
+ * voluntary switch, somebody may have read our operations of a listener and be about to take a
+ * reference of his own for its new socket.
+ */
+static void tdl_withdraw_release(struct tdl_withdrawal *w)
+{
+	struct tdl_conn *conn, *next;
+	unsigned int bare;
+
+	synchronize_rcu_tasks();
+	list_for_each_entry_safe(conn, next, &w->gone, leaving) {
+		list_del_init(&conn->leaving);
 		tdl_conn_put(conn);
 	}
-	return progress;
+	/* Such new sockets, by now. */
+	bare = tdl_hook_give_back_bare();
+	if (bare)
+		synchronize_rcu_tasks();
+	for (; bare; bare--)
+		module_put(THIS_MODULE);
 }
 
-/* Once all that are in the table. Whether the table was empty, or something has changed. */
-static bool tdl_withdraw_round(struct tdl_batch *batch, bool *progress)
+/*
+ * A task that was recalled from accept() still has the new socket it had brought, for a moment:
+ * waits until that is gone, so that unloading works at once. Others may keep the module for good
+ * (who traces it): that is for unloading to say.
+ */
+static void tdl_withdraw_settle(void)
 {
-	bool empty = true;
+	int i;
 
-	*progress = false;
-	batch->round++;
-	tdl_conns_sweep_all();
-	do {
-		batch->count = 0;
-		tdl_conns_visit(tdl_withdraw_collect, batch);
-		if (batch->count)
-			empty = false;
-		*progress |= tdl_withdraw_batch(batch);
-		cond_resched();
-	} while (batch->count);
-	return empty;
-}
-
-static int tdl_withdraw_all(void)
-{
-	struct tdl_batch *batch = kzalloc(sizeof(*batch), GFP_KERNEL);
-	unsigned int idle = 0;
-	bool empty, progress;
-
-	if (!batch)
-		return -ENOMEM;
-	batch->round = tdl_withdraw_rounds;
-	do {
-		empty = tdl_withdraw_round(batch, &progress);
-		idle = progress ? 0 : idle + 1;
-		/* One that is being made or released: its turn comes. */
-		if (!empty && !progress)
-			schedule_timeout_uninterruptible(1);
-	} while (!empty && idle < TDL_ROUNDS);
-	tdl_withdraw_rounds = batch->round;
-	kfree(batch);
-	return empty ? 0 : -EBUSY;
+	for (i = 0; i < TDL_LAST_ORDERS; i++) {
+		if (module_refcount(THIS_MODULE) <= (tdl_session_is_open() ? 1 : 0))
+			return;
+		schedule_timeout_killable(1);
+	}
 }
 
 static int tdl_withdraw(void)
 {
+	struct tdl_withdrawal w = {
+		.gone = LIST_HEAD_INIT(w.gone),
+		.began = jiffies,
+	};
 	int ret;
 
 	if (!tdl_hook_is_withdrawn()) {
@@ -173,9 +208,12 @@ static int tdl_withdraw(void)
 		tdl_hook_withdraw();
 	}
 	tdl_asks_end();
-	ret = tdl_withdraw_all();
+	ret = tdl_withdraw_all(&w);
+	tdl_withdraw_release(&w);
 	if (ret)
 		pr_notice("some sockets could not be given back: %d\n", ret);
+	else
+		tdl_withdraw_settle();
 	return ret;
 }
 
@@ -197,6 +235,9 @@ static int tdl_withdraw_set(const char *text, const struct kernel_param *kp)
 
 	if (ret)
 		return ret;
+	/* Root in a container may be able to write here, and does not rule the host. */
+	if (!capable(CAP_SYS_MODULE))
+		return -EPERM;
 	mutex_lock(&tdl_withdraw_mutex);
 	/* As a parameter of loading, or while it is unloaded. */
 	if (!tdl_withdraw_ready)

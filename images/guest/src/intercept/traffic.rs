@@ -25,7 +25,7 @@ const OPEN: usize = 8;
 /// Each message: longer than one would be that fits by chance.
 const MESSAGE: usize = 512;
 /// Between two rounds, so that others on the one processor get on.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(40);
 
 fn errno(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
