@@ -173,6 +173,8 @@ static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child, struct
 
 	*c = (struct tdl_case){ .id = conn->id, .direction = TDL_ACCEPT };
 	tdl_address_local(&c->local, child->sk);
+	/* Its own is gone when it has been reset already. */
+	c->local.port = conn->sk->sk_num;
 	tdl_address_remote(&c->remote, child->sk);
 	if (tdl_decide(child->sk, c)) {
 		if (tdl_decide_allows(c))

@@ -113,7 +113,7 @@ struct tdl_conn *tdl_conn_remove(const struct sock *sk)
 void tdl_conn_set(struct tdl_conn *conn, enum tdl_state state)
 {
 	spin_lock_bh(&conn->lock);
-	if (conn->state != TDL_CLOSED)
+	if (conn->state != TDL_CLOSED && (conn->state != TDL_CANCELLING || state == TDL_CLOSED))
 		conn->state = state;
 	spin_unlock_bh(&conn->lock);
 }

@@ -19,6 +19,7 @@ enum tdl_state {
 	TDL_IDLE,	/* nothing is decided: nothing may leave */
 	TDL_WAITING,	/* a connect waits for its verdict */
 	TDL_OPENING,	/* it has it, and a worker is about to send the SYN */
+	TDL_CANCELLING,	/* it is being taken back: nothing may begin until its work is gone */
 	TDL_DECIDED,	/* it may connect to c.remote, or has been accepted */
 	TDL_REFUSED,	/* a connect was refused, and the application is yet to be told */
 	TDL_LISTENING,
@@ -55,6 +56,7 @@ struct tdl_conn {
 	/* For a connect that does not block: armed, with a reference, while c.ask waits. */
 	struct tdl_watch watch;
 	struct delayed_work work;
+	wait_queue_head_t settled;	/* for who waits until nothing is undecided */
 	struct sockaddr_storage address;
 	int address_len;
 

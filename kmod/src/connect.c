@@ -36,7 +36,7 @@ bool tdl_connect_is_undecided(struct tdl_conn *conn)
 {
 	enum tdl_state state = tdl_conn_state(conn);
 
-	return state == TDL_WAITING || state == TDL_OPENING;
+	return state == TDL_WAITING || state == TDL_OPENING || state == TDL_CANCELLING;
 }
 
 /*
@@ -185,8 +185,8 @@ int tdl_connect_await(struct tdl_conn *conn, bool nonblock, long timeout)
 		return 0;
 	if (nonblock)
 		return -EAGAIN;
-	left = wait_event_interruptible_timeout(*sk_sleep(conn->sk),
-						!tdl_connect_is_undecided(conn), timeout);
+	left = wait_event_interruptible_timeout(conn->settled, !tdl_connect_is_undecided(conn),
+						timeout);
 	if (left < 0)
 		return sock_intr_errno(timeout);
 	return left ? 0 : -EAGAIN;
@@ -216,6 +216,9 @@ int tdl_connect(struct tdl_conn *conn, struct tdl_sockaddr *address, int len, in
 	if (len >= sizeof(sa_family_t) &&
 	    ((struct sockaddr_storage *)address)->ss_family == AF_UNSPEC)
 		return tdl_connect_disconnect(conn, address, len, flags);
+	/* That does not wait for the network: nobody need hear of it. */
+	if (tdl_conn_state(conn) == TDL_OPENING)
+		flush_delayed_work(&conn->work);
 	if (tdl_connect_is_undecided(conn)) {
 		ret = tdl_connect_await(conn, flags & O_NONBLOCK,
 					sock_sndtimeo(conn->sk, flags & O_NONBLOCK));
@@ -327,7 +330,10 @@ static void tdl_connect_work(struct work_struct *work)
 			tdl_connect_send(conn, &c);
 		else
 			tdl_connect_fail(conn, ECONNREFUSED);
-		tdl_connect_wake(conn->sk);
+		wake_up_all(&conn->settled);
+		/* Its state may have changed while we hid it; a SYN alone is no news. */
+		if (READ_ONCE(conn->sk->sk_state) != TCP_SYN_SENT)
+			tdl_connect_wake(conn->sk);
 	}
 	/* The watch's. */
 	tdl_conn_put(conn);
@@ -345,6 +351,7 @@ static void tdl_connect_fire(struct tdl_watch *watch)
 void tdl_connect_prepare(struct tdl_conn *conn)
 {
 	INIT_DELAYED_WORK(&conn->work, tdl_connect_work);
+	init_waitqueue_head(&conn->settled);
 	INIT_LIST_HEAD(&conn->watch.node);
 	conn->watch.fire = tdl_connect_fire;
 }
@@ -356,21 +363,34 @@ void tdl_connect_prepare(struct tdl_conn *conn)
 bool tdl_connect_cancel(struct tdl_conn *conn)
 {
 	struct tdl_ask *ask = NULL;
+	enum tdl_state state;
 	bool waited;
 
 	spin_lock_bh(&conn->lock);
-	waited = conn->state == TDL_WAITING;
+	state = conn->state;
+	waited = state == TDL_WAITING;
+	/* Before another may arm the watch, or queue the work, for a connect of its own. */
 	if (waited)
-		conn->state = TDL_IDLE;
-	swap(ask, conn->c.ask);
+		conn->state = TDL_CANCELLING;
+	if (waited || state == TDL_CLOSED)
+		swap(ask, conn->c.ask);
+	if (ask && tdl_ask_unwatch(&conn->watch))
+		refcount_dec(&conn->refs);
 	spin_unlock_bh(&conn->lock);
-	if (tdl_ask_unwatch(&conn->watch))
-		tdl_conn_put(conn);
-	if (cancel_delayed_work_sync(&conn->work))
+
+	if (state == TDL_OPENING)
+		flush_delayed_work(&conn->work);
+	else if ((waited || state == TDL_CLOSED) && cancel_delayed_work_sync(&conn->work))
 		tdl_conn_put(conn);
 	if (ask)
 		tdl_ask_put(ask);
-	if (waited)
-		tdl_connect_wake(conn->sk);
-	return waited;
+	if (!waited)
+		return false;
+	spin_lock_bh(&conn->lock);
+	if (conn->state == TDL_CANCELLING)
+		conn->state = TDL_IDLE;
+	spin_unlock_bh(&conn->lock);
+	wake_up_all(&conn->settled);
+	tdl_connect_wake(conn->sk);
+	return true;
 }

@@ -112,8 +112,7 @@ bool tdl_ops_give_back(struct tdl_conn *conn)
 	bool given;
 
 	spin_lock_bh(&conn->lock);
-	given = !conn->upper && tdl_ops_are_ours(sock) && conn->state != TDL_WAITING &&
-		conn->state != TDL_OPENING;
+	given = !conn->upper && tdl_ops_are_ours(sock) && !tdl_connect_is_undecided(conn);
 	if (given) {
 		/* As the network's refusal leaves a socket: the next connect() tells of it. */
 		if (conn->state == TDL_REFUSED)
@@ -177,7 +176,7 @@ static int tdl_listen_conn(struct tdl_conn *conn, int backlog)
 	int ret;
 
 	/* As while a SYN is under way. */
-	if (before == TDL_WAITING || before == TDL_OPENING)
+	if (tdl_connect_is_undecided(conn))
 		return -EINVAL;
 	tdl_accept_begin(conn);
 	/* Before: the first SYN may come at once. */

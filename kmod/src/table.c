@@ -23,6 +23,8 @@ static const char *tdl_table_state(enum tdl_state state)
 		return "idle";
 	case TDL_WAITING:
 		return "waiting";
+	case TDL_CANCELLING:
+		return "cancelling";
 	case TDL_OPENING:
 		return "opening";
 	case TDL_DECIDED:

@@ -218,6 +218,20 @@ pub struct TestProfile {
     pub boot_seconds: u32,
     /// How long one test may take.
     pub test_seconds: u32,
+    /// The flavours whose guests have two processors, where threads run at once; others have one,
+    /// where the order of things is the same every time.
+    pub two_processors: Vec<Flavour>,
+}
+
+impl TestProfile {
+    /// How many processors a guest of this flavour has.
+    pub fn processors(&self, flavour: Flavour) -> u8 {
+        if self.two_processors.contains(&flavour) {
+            2
+        } else {
+            1
+        }
+    }
 }
 
 impl Default for TestProfile {
@@ -226,6 +240,7 @@ impl Default for TestProfile {
             memory_mib: 512,
             boot_seconds: 120,
             test_seconds: 300,
+            two_processors: Vec::new(),
         }
     }
 }

@@ -258,7 +258,10 @@ async fn boot(
         // Without its logs a verdict points nowhere: then the tests are run again.
         Some(tested) if link_logs(&tested.logs, logs, &tested.tests) => tested,
         _ => {
-            let tested = measure(lab, logs, stage, built, kernel, disks).await;
+            let mut spec = spec(lab, kernel, built.module.stripped.clone(), logs);
+            spec.processors = processors(lab, cell);
+            spec.disks = disks;
+            let tested = measure(lab, stage, built, spec).await;
             if matches!(tested.status, Status::Pass | Status::Fail) {
                 // Without the cache the next run is slower, and no less true.
                 let _ = lab.results.put(&key, &tested);
@@ -271,16 +274,7 @@ async fn boot(
 }
 
 /// Boots the kernel and runs the tests.
-async fn measure(
-    lab: &Lab,
-    logs: &Path,
-    stage: Stage<'_>,
-    built: &Built,
-    kernel: Kernel,
-    disks: Vec<Disk>,
-) -> Tested {
-    let mut spec = spec(lab, kernel, built.module.stripped.clone(), logs);
-    spec.disks = disks;
+async fn measure(lab: &Lab, stage: Stage<'_>, built: &Built, spec: CellSpec) -> Tested {
     let tell = |event: Event<'_>| match event {
         Event::Booting => stage("boot"),
         Event::Testing(name) => stage(name),
@@ -288,7 +282,7 @@ async fn measure(
     };
     let outcome = run_cell(&lab.engine, &spec, &tell, &CancellationToken::new()).await;
     let mut tested = Tested {
-        logs: logs.to_owned(),
+        logs: spec.logs.clone(),
         status: outcome.status,
         reason: outcome.reason,
         tests: outcome.tests,
@@ -320,8 +314,14 @@ pub(crate) async fn ready(lab: &Arc<Lab>, cell: &Cell) -> Result<CellSpec, Endin
     let tell = |stage: &str| eprintln!("{}: {stage}", cell.kernel.release);
     let (built, kernel) = prepare(lab, cell, &logs, &tell, &mut durations).await?;
     let mut spec = spec(lab, kernel, built.module.stripped, &logs);
+    spec.processors = processors(lab, cell);
     spec.disks = disks(lab).await?;
     Ok(spec)
+}
+
+fn processors(lab: &Lab, cell: &Cell) -> u8 {
+    let profile = &lab.plans.matrix.test;
+    profile.processors(cell.kernel.flavour)
 }
 
 async fn disks(lab: &Lab) -> Result<Vec<Disk>, Ending> {

@@ -44,6 +44,7 @@ pub fn machine_of(accel: Accel, spec: &CellSpec, logs: &Path, sockets: &Path) ->
         cmdline: spec.cmdline(),
         disks: spec.disks.clone(),
         mib: spec.mib,
+        processors: spec.processors,
         memory: Memory::Anonymous,
         start: Start::Reset,
         serial: serial_path(logs),

@@ -51,6 +51,8 @@ pub struct CellSpec {
     pub limits: Limits,
     /// Of memory, in MiB.
     pub mib: u32,
+    /// How many it has.
+    pub processors: u8,
     /// The folder for the logs.
     pub logs: PathBuf,
 }
@@ -68,6 +70,7 @@ impl CellSpec {
             tests: Vec::new(),
             limits: Limits::default(),
             mib: 256,
+            processors: 1,
             logs,
         }
     }

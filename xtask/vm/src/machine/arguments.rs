@@ -44,6 +44,8 @@ pub struct Machine {
     pub disks: Vec<Disk>,
     /// Of memory.
     pub mib: u32,
+    /// How many processors it has.
+    pub processors: u8,
     /// Where that is.
     pub memory: Memory,
     /// Where it begins.
@@ -79,7 +81,8 @@ impl Machine {
             "-cpu",
             cpu(self.accel, version).model,
         ]);
-        add(&["-smp", "1", "-m", &format!("{}M", self.mib)]);
+        add(&["-smp", &self.processors.to_string()]);
+        add(&["-m", &format!("{}M", self.mib)]);
         match &self.memory {
             Memory::Anonymous => add(&["-machine", "pc"]),
             Memory::File(path) => add(&self.backend(path, "on").each_ref().map(String::as_str)),
@@ -186,6 +189,7 @@ mod tests {
                 sha256: tidelock_model::Sha256::of(b""),
             }],
             mib: 256,
+            processors: 1,
             memory: Memory::File("/cache/ram".into()),
             start: Start::Reset,
             serial: "/logs/a,b/serial.log".into(),
