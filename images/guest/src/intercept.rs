@@ -2,11 +2,20 @@
 //! What the tests of interception are made of: somebody who decides, and somebody who connects.
 
 mod actor;
+mod capture;
+mod cgroup;
 mod decider;
+mod echo;
+mod race;
+mod raw;
+mod script;
+mod smc;
 mod traffic;
 
-pub(crate) use actor::{ACT, Actor, play};
-pub(crate) use decider::{Decider, Seen, configure};
+pub(crate) use actor::{ACT, Actor, play, within};
+pub(crate) use capture::{Capture, SYN, Segment};
+pub(crate) use cgroup::refusing;
+pub(crate) use decider::{Decider, Keep, Seen, configure};
 
 use crate::{
     failure::{Checked, ensure},

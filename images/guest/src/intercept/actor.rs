@@ -4,6 +4,7 @@
 //! The process that has the device open is never asked about, so a test needs others.
 
 use std::{
+    fs::File,
     io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
     process::{Child, ExitCode, Stdio},
@@ -20,9 +21,15 @@ use rustix::{
         AddressFamily, Protocol, SendFlags, Shutdown, SocketFlags, SocketType, accept, bind,
         connect, connect_unspec, ipproto, listen, send, shutdown, socket_with, sockopt,
     },
+    thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
-use super::traffic;
+use super::{
+    echo::{self, End},
+    race, raw,
+    script::{Given, Player},
+    smc, traffic,
+};
 use crate::{
     child,
     failure::{Checked, Failure, ensure},
@@ -64,6 +71,11 @@ impl Actor {
         })
     }
 
+    /// Starts a part in a network namespace of the userland's.
+    pub(crate) fn start_in(network: &str, part: &str) -> Checked<Self> {
+        within(network, || Self::start(part))
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
@@ -78,6 +90,22 @@ impl Actor {
             };
             Failure::Assertion(format!("{} {what}", self.part))
         })
+    }
+
+    /// What it says up to the last of these words.
+    pub(crate) fn lines_to(&self, words: &[&str]) -> Checked<Vec<String>> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().map_err(|failure| match failure {
+                Failure::Assertion(why) => Failure::Assertion(format!("{why} after {lines:?}")),
+                other => other,
+            })?;
+            let last = words.contains(&line.as_str());
+            lines.push(line);
+            if last {
+                return Ok(lines);
+            }
+        }
     }
 
     /// It must say this next.
@@ -130,6 +158,23 @@ impl Drop for Actor {
     }
 }
 
+/// Does something in a network namespace of the userland's; what it starts stays there.
+pub(crate) fn within<T: Send>(
+    network: &str,
+    act: impl FnOnce() -> Checked<T> + Send,
+) -> Checked<T> {
+    let path = format!("/run/netns/{network}");
+    let file = File::open(&path).map_err(Failure::system(format!("open {path}")))?;
+    let entered = || {
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(Failure::system(format!("enter {path}")))?;
+        act()
+    };
+    // A thread of its own, for this one stays where it is.
+    let result = thread::scope(|scope| scope.spawn(entered).join());
+    result.unwrap_or_else(|_| Err(Failure::Assertion(format!("a thread in {path} panicked"))))
+}
+
 /// The child's side: plays its part to the end.
 pub(crate) fn play(part: &str) -> ExitCode {
     let words: Vec<&str> = part.split(' ').collect();
@@ -152,6 +197,30 @@ pub(crate) fn play(part: &str) -> ExitCode {
         ["serve-late", address] => {
             address_of(address).and_then(|at| serve(at, SocketFlags::NONBLOCK))
         }
+        ["serve-echo", address] => address_of(address).and_then(echo::echo),
+        ["echo-slow", address, "accept"] => {
+            address_of(address).and_then(|at| echo::echo_slow(at, End::Accept))
+        }
+        ["echo-slow", address, "refuse"] => {
+            address_of(address).and_then(|at| echo::echo_slow(at, End::Refuse))
+        }
+        ["visit", address, count] => address_of(address)
+            .and_then(|to| echo::visit(to, count.parse().map_err(|_| Errno::INVAL)?)),
+        ["race", first, second] => address_of(first)
+            .and_then(|first| address_of(second).and_then(|second| race::race(first, second))),
+        ["connect-by-hand", own, to] => address_of(own)
+            .and_then(|own| address_of(to).and_then(|to| raw::connect_by_hand(own, to))),
+        ["accept-by-hand", own] => address_of(own).and_then(raw::accept_by_hand),
+        ["smc", address] => address_of(address).and_then(smc::connect_by_smc),
+        ["script", address, ref steps @ ..] => {
+            address_of(address).and_then(|to| Player::new(to)?.play(steps))
+        }
+        ["inherited", address, ref steps @ ..] => {
+            address_of(address).and_then(|to| Player::given(Given::Inherited, to)?.play(steps))
+        }
+        ["received", address, ref steps @ ..] => {
+            address_of(address).and_then(|to| Player::given(Given::Received, to)?.play(steps))
+        }
         ["serve-polling", address] => address_of(address).and_then(traffic::serve_polling),
         ["flood", address, count] => address_of(address)
             .and_then(|at| traffic::flood(at, count.parse().map_err(|_| Errno::INVAL)?)),
@@ -170,7 +239,10 @@ pub(crate) fn play(part: &str) -> ExitCode {
 
 pub(super) type Played<T> = Result<T, Errno>;
 
-fn address_of(text: &str) -> Played<SocketAddr> {
+/// MSG_FASTOPEN, <linux/socket.h>.
+pub(super) const FAST_OPEN: SendFlags = SendFlags::from_bits_retain(0x2000_0000);
+
+pub(super) fn address_of(text: &str) -> Played<SocketAddr> {
     text.parse().map_err(|_| Errno::INVAL)
 }
 
@@ -182,8 +254,9 @@ pub(super) fn say(line: &str) {
 
 /// `ok`, or the name of the errno.
 pub(super) fn outcome<T>(result: &Played<T>) -> String {
-    const NAMES: [(Errno, &str); 13] = [
+    const NAMES: [(Errno, &str); 20] = [
         (Errno::ACCESS, "ACCESS"),
+        (Errno::AFNOSUPPORT, "AFNOSUPPORT"),
         (Errno::AGAIN, "AGAIN"),
         (Errno::ALREADY, "ALREADY"),
         (Errno::CONNABORTED, "CONNABORTED"),
@@ -193,8 +266,14 @@ pub(super) fn outcome<T>(result: &Played<T>) -> String {
         (Errno::INTR, "INTR"),
         (Errno::INVAL, "INVAL"),
         (Errno::ISCONN, "ISCONN"),
+        (Errno::NOENT, "NOENT"),
+        (Errno::NOSYS, "NOSYS"),
+        (Errno::NOTCONN, "NOTCONN"),
+        (Errno::OPNOTSUPP, "OPNOTSUPP"),
         (Errno::PERM, "PERM"),
+        (Errno::PIPE, "PIPE"),
         (Errno::PROTONOSUPPORT, "PROTONOSUPPORT"),
+        (Errno::SOCKTNOSUPPORT, "SOCKTNOSUPPORT"),
         (Errno::TIMEDOUT, "TIMEDOUT"),
     ];
     match result {
@@ -283,8 +362,6 @@ fn connect_without_waiting(address: SocketAddr) -> Played<()> {
 
 /// Data in a SYN.
 fn send_with_syn(address: SocketAddr) -> Played<()> {
-    /// MSG_FASTOPEN, <linux/socket.h>.
-    const FAST_OPEN: SendFlags = SendFlags::from_bits_retain(0x2000_0000);
     let socket = tcp(address, SocketFlags::empty(), None)?;
     let sent = rustix::net::sendto(&socket, b"fast", FAST_OPEN | SendFlags::NOSIGNAL, &address);
     say(&outcome(&sent));
@@ -311,7 +388,7 @@ fn connect_twice(first: SocketAddr, second: SocketAddr) -> Played<()> {
 }
 
 /// Whatever the kernel says to it.
-fn ignore<T>(_: Played<T>) {}
+pub(super) fn ignore<T>(_: Played<T>) {}
 
 /// Threads that connect, disconnect, shut down and set options of one socket, for a while.
 fn hammer(address: SocketAddr) -> Played<()> {

@@ -56,6 +56,24 @@ impl From<&Ask<'_>> for Seen {
     }
 }
 
+/// How long a verdict of the rule is kept.
+#[derive(Clone, Copy)]
+pub(crate) enum Keep {
+    /// For the rest of the test.
+    Long,
+    /// Not at all: each connection is asked about.
+    Never,
+}
+
+impl Keep {
+    const fn ttl_ms(self) -> u32 {
+        match self {
+            Self::Long => TTL_MS,
+            Self::Never => 0,
+        }
+    }
+}
+
 /// Decides; none is to say nothing.
 type Rule = dyn Fn(&Seen) -> Option<Decision> + Send;
 
@@ -89,12 +107,20 @@ impl Decider {
     pub(crate) fn start(
         rule: impl Fn(&Seen) -> Option<Decision> + Send + 'static,
     ) -> Checked<Self> {
+        Self::keeping(Keep::Long, rule)
+    }
+
+    /// Begins to decide, with verdicts that are kept for so long.
+    pub(crate) fn keeping(
+        keep: Keep,
+        rule: impl Fn(&Seen) -> Option<Decision> + Send + 'static,
+    ) -> Checked<Self> {
         let device = Device::try_open(Wait::Never).map_err(Failure::system("open the device"))?;
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let thread = thread::spawn({
             let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
-            move || decide(&device, &rule, &stop, &seen)
+            move || decide(&device, keep, &rule, &stop, &seen)
         });
         Ok(Self {
             stop,
@@ -131,7 +157,13 @@ impl Decider {
     }
 }
 
-fn decide(device: &Device, rule: &Rule, stop: &AtomicBool, seen: &Mutex<Vec<Seen>>) -> Checked<()> {
+fn decide(
+    device: &Device,
+    keep: Keep,
+    rule: &Rule,
+    stop: &AtomicBool,
+    seen: &Mutex<Vec<Seen>>,
+) -> Checked<()> {
     while !stop.load(Ordering::Relaxed) {
         if !device.ready(PollFlags::IN, LOOK)?.contains(PollFlags::IN) {
             continue;
@@ -147,17 +179,17 @@ fn decide(device: &Device, rule: &Rule, stop: &AtomicBool, seen: &Mutex<Vec<Seen
             .unwrap_or_else(PoisonError::into_inner)
             .push(question);
         if let Some(decision) = decision {
-            answer(device, id, decision)?;
+            answer(device, id, decision, keep)?;
         }
     }
     Ok(())
 }
 
-fn answer(device: &Device, id: u64, decision: Decision) -> Checked<()> {
+fn answer(device: &Device, id: u64, decision: Decision, keep: Keep) -> Checked<()> {
     let verdict = Request::Verdict(Verdict {
         decision,
         reason: 7,
-        ttl_ms: TTL_MS,
+        ttl_ms: keep.ttl_ms(),
         generation: 1,
     });
     let began = Instant::now();

@@ -79,6 +79,12 @@ const TESTS: &[&[Test]] = &[
     policy::TESTS[1],
     policy::TESTS[2],
     policy::TESTS[3],
+    policy::TESTS[4],
+    policy::TESTS[5],
+    policy::TESTS[6],
+    policy::TESTS[7],
+    policy::TESTS[8],
+    policy::TESTS[9],
     corpus::TESTS,
     MEASUREMENTS,
 ];

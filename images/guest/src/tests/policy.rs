@@ -3,8 +3,14 @@
 
 mod accepts;
 mod bypasses;
+mod captured;
 mod connects;
+mod hidden;
 mod lifetime;
+mod races;
+mod servers;
+mod waits;
+mod ways;
 
 use std::net::SocketAddr;
 
@@ -14,13 +20,21 @@ use super::{Report, SHORT, Test, child};
 use crate::{
     failure::{Checked, ensure},
     intercept::{self, Actor, Seen},
+    module,
+    userland::net,
 };
 
-pub(super) const TESTS: [&[Test]; 4] = [
+pub(super) const TESTS: [&[Test]; 10] = [
     connects::TESTS,
     accepts::TESTS,
     bypasses::TESTS,
     lifetime::TESTS,
+    waits::TESTS,
+    servers::TESTS,
+    ways::TESTS,
+    captured::TESTS,
+    races::TESTS,
+    hidden::TESTS,
 ];
 
 const SERVER: &str = "127.0.0.1:7001";
@@ -33,7 +47,13 @@ const SHORT_MS: u32 = 300;
 
 /// Loads the module and puts a mode in force.
 fn begin(mode: Mode, deadline_ms: u32) -> Checked<()> {
-    intercept::begin()?;
+    net::bring_up_loopback()?;
+    load(mode, deadline_ms)
+}
+
+/// As `begin`, where the loopback is up already.
+fn load(mode: Mode, deadline_ms: u32) -> Checked<()> {
+    module::load()?;
     let status = intercept::configure(mode, deadline_ms)?;
     ensure(
         status.mode == mode && status.deadline_ms == deadline_ms && status.generation == 1,
@@ -44,6 +64,13 @@ fn begin(mode: Mode, deadline_ms: u32) -> Checked<()> {
 /// A server that is ready.
 fn server(address: &str) -> Checked<Actor> {
     let actor = Actor::start(&format!("serve {address}"))?;
+    actor.says("listening")?;
+    Ok(actor)
+}
+
+/// One that says back what it hears, until it hears no more.
+fn echo(address: &str) -> Checked<Actor> {
+    let actor = Actor::start(&format!("serve-echo {address}"))?;
     actor.says("listening")?;
     Ok(actor)
 }

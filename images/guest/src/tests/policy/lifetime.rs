@@ -30,7 +30,7 @@ fn is_kept() -> Checked<()> {
 }
 
 /// Once nobody has: a socket is closed a moment after its process has ended.
-fn unload_soon() -> Checked<()> {
+pub(super) fn unload_soon() -> Checked<()> {
     let began = Instant::now();
     loop {
         match module::try_unload() {
