@@ -3,6 +3,8 @@
 
 mod actor;
 mod decider;
+mod heir;
+mod load;
 
 pub(crate) use actor::{ACT, Actor, play};
 pub(crate) use decider::{Decider, Seen, configure};

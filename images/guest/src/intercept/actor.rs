@@ -22,6 +22,7 @@ use rustix::{
     },
 };
 
+use super::{heir, load};
 use crate::{
     child,
     failure::{Checked, Failure, ensure},
@@ -70,7 +71,12 @@ impl Actor {
 
     /// What it says next.
     pub(crate) fn line(&self) -> Checked<String> {
-        self.lines.recv_timeout(PATIENCE).map_err(|error| {
+        self.line_within(PATIENCE)
+    }
+
+    /// What it says next, where that may take its time.
+    pub(crate) fn line_within(&self, limit: Duration) -> Checked<String> {
+        self.lines.recv_timeout(limit).map_err(|error| {
             let what = match error {
                 RecvTimeoutError::Timeout => "said nothing for long",
                 RecvTimeoutError::Disconnected => "ended without a word",
@@ -112,12 +118,24 @@ impl Actor {
 
     /// Lets it go on where it waits for that.
     pub(crate) fn go_on(&mut self) -> Checked<()> {
+        self.tell("")
+    }
+
+    /// Says a word to it.
+    pub(crate) fn tell(&mut self, word: &str) -> Checked<()> {
         let part = self.part.clone();
         let stdin = self.child.stdin.as_mut();
         stdin
             .ok_or_else(|| Failure::Assertion(format!("{part} has no input")))?
-            .write_all(b"\n")
-            .map_err(Failure::system(format!("let {part} go on")))
+            .write_all(format!("{word}\n").as_bytes())
+            .map_err(Failure::system(format!("tell {part} {word:?}")))
+    }
+
+    /// Waits for its end; its number is free then. What inherited its output may still speak.
+    pub(crate) fn ended(&mut self) -> Checked<()> {
+        let ended = self.child.wait();
+        let status = ended.map_err(Failure::system(format!("wait for {}", self.part)))?;
+        ensure(status.success(), || format!("{}: {status}", self.part))
     }
 }
 
@@ -144,7 +162,9 @@ pub(crate) fn play(part: &str) -> ExitCode {
         ["serve-late", address] => {
             address_of(address).and_then(|at| serve(at, SocketFlags::NONBLOCK))
         }
-        _ => Err(Errno::INVAL),
+        ["bequeath", address] => address_of(address).and_then(heir::bequeath),
+        ["inherit"] => heir::inherit(),
+        _ => load::play(&words).unwrap_or(Err(Errno::INVAL)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -155,20 +175,20 @@ pub(crate) fn play(part: &str) -> ExitCode {
     }
 }
 
-type Played<T> = Result<T, Errno>;
+pub(super) type Played<T> = Result<T, Errno>;
 
-fn address_of(text: &str) -> Played<SocketAddr> {
+pub(super) fn address_of(text: &str) -> Played<SocketAddr> {
     text.parse().map_err(|_| Errno::INVAL)
 }
 
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let mut out = std::io::stdout();
     // Who does not listen any more has ended the test.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// `ok`, or the name of the errno.
-fn outcome<T>(result: &Played<T>) -> String {
+pub(super) fn outcome<T>(result: &Played<T>) -> String {
     const NAMES: [(Errno, &str); 13] = [
         (Errno::ACCESS, "ACCESS"),
         (Errno::AGAIN, "AGAIN"),
@@ -198,7 +218,11 @@ fn wait_for_word() {
     let _ = std::io::stdin().read_line(&mut line);
 }
 
-fn tcp(address: SocketAddr, flags: SocketFlags, protocol: Option<Protocol>) -> Played<OwnedFd> {
+pub(super) fn tcp(
+    address: SocketAddr,
+    flags: SocketFlags,
+    protocol: Option<Protocol>,
+) -> Played<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -211,7 +235,7 @@ fn tcp(address: SocketAddr, flags: SocketFlags, protocol: Option<Protocol>) -> P
     )
 }
 
-fn ready(socket: impl AsFd, wanted: PollFlags, milliseconds: i64) -> Played<PollFlags> {
+pub(super) fn ready(socket: impl AsFd, wanted: PollFlags, milliseconds: i64) -> Played<PollFlags> {
     let mut entry = [PollFd::new(&socket, wanted)];
     let timeout = Timespec {
         tv_sec: milliseconds / 1000,
