@@ -9,7 +9,7 @@ use crate::{failure::ensure, intercept::Actor};
 
 const COUNT: usize = 2000;
 /// To as many addresses, each of which is a question of its own, at either end.
-const ADDRESSES: usize = 400;
+const ADDRESSES: usize = 200;
 
 pub(super) fn crowd(report: &mut Report) -> Checked<String> {
     let (userland, mut server) = begin()?;

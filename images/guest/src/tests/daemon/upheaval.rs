@@ -19,6 +19,8 @@ const NEW: usize = 200;
 const OUTCAST: usize = 10;
 /// At the same time, by the herd.
 const SIDE_BY_SIDE: usize = 20;
+/// To as many addresses: those of a process that wait for the same share a question.
+const ADDRESSES: usize = 5;
 const OTHER_PROGRAM: &str = "/run/tidelockd-of-tomorrow";
 const OTHER_CONFIG: &str = "/etc/tidelock/other.toml";
 
@@ -39,9 +41,9 @@ pub(super) fn upheaval(report: &mut Report) -> Checked<String> {
     configure(&userland, 30_000)?;
     let mut daemon = Daemon::serving(&userland)?;
     let mut crowd = Crowd {
-        keeper: Actor::start(&format!("keep {ALLOWED} {OPEN} {SIDE_BY_SIDE}"))?,
-        herd: Actor::start(&format!("herd {ALLOWED} {SIDE_BY_SIDE}"))?,
-        outcast: Actor::start(&format!("herd {DENIED} {SIDE_BY_SIDE}"))?,
+        keeper: Actor::start(&format!("keep {ALLOWED} {OPEN} {ADDRESSES}"))?,
+        herd: Actor::start(&format!("herd {ALLOWED} {ADDRESSES}"))?,
+        outcast: Actor::start(&format!("herd {DENIED} {ADDRESSES}"))?,
     };
     comes_to(&crowd.keeper, &format!("open ok={OPEN}"))?;
     for upheaval in UPHEAVALS {
