@@ -18,6 +18,9 @@ pub const TABLE: &str = "/proc/tidelock/connections";
 pub const HEADER: &str =
     "id\tdirection\tstate\tdecision\treason\tlocal\tremote\ttgid\tuid\tage_ms\tcomm";
 
+/// What stands where there is nothing to say.
+pub const NOTHING: &str = "-";
+
 /// How many columns there are.
 const COLUMNS: usize = 11;
 
@@ -33,21 +36,21 @@ pub struct ConnectionsReport {
 pub struct Connection {
     /// The number that names it in traces.
     pub id: u64,
-    /// Which end this is.
-    pub direction: Direction,
+    /// Which end this is; none where nothing was decided yet, as of one that listens.
+    pub direction: Option<Direction>,
     /// How far it is, as the kernel words it.
     pub state: String,
-    /// What was decided, as the kernel words it.
+    /// What was decided, as the kernel words it; `-` where nothing was yet.
     pub decision: String,
     /// The number of the reason.
     pub reason: u32,
     /// What the number means; filled in by the daemon, none where nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason_text: Option<String>,
-    /// This end.
-    pub local: SocketAddr,
+    /// This end, as it was when it was decided; none where nothing was yet.
+    pub local: Option<SocketAddr>,
     /// The other end.
-    pub remote: SocketAddr,
+    pub remote: Option<SocketAddr>,
     /// The process it belonged to when it was decided.
     pub tgid: u32,
     /// That process's user.
@@ -132,16 +135,17 @@ fn connection(line: usize, text: &str) -> Result<Connection, TableError> {
     Ok(Connection {
         id: number(line, "id", id)?,
         direction: match direction {
-            "connect" => Direction::Connect,
-            "accept" => Direction::Accept,
+            "connect" => Some(Direction::Connect),
+            "accept" => Some(Direction::Accept),
+            NOTHING => None,
             _ => return Err(wrong(line, "direction", direction)),
         },
         state: word("state", state)?,
         decision: word("decision", decision)?,
-        reason: number(line, "reason", reason)?,
+        reason: hexadecimal(line, "reason", reason)?,
         reason_text: None,
-        local: number(line, "local address", local)?,
-        remote: number(line, "remote address", remote)?,
+        local: address(line, "local address", local)?,
+        remote: address(line, "remote address", remote)?,
         tgid: number(line, "tgid", tgid)?,
         uid: number(line, "uid", uid)?,
         age_ms: number(line, "age", age)?,
@@ -170,6 +174,27 @@ fn number<T: std::str::FromStr>(
         .ok_or_else(|| wrong(line, column, value))
 }
 
+/// As the kernel writes it: `0x10000`, and `0`.
+fn hexadecimal(line: usize, column: &'static str, value: &str) -> Result<u32, TableError> {
+    match value.strip_prefix("0x") {
+        Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16).ok(),
+        None if value == "0" => Some(0),
+        _ => None,
+    }
+    .ok_or_else(|| wrong(line, column, value))
+}
+
+fn address(
+    line: usize,
+    column: &'static str,
+    value: &str,
+) -> Result<Option<SocketAddr>, TableError> {
+    if value == NOTHING {
+        return Ok(None);
+    }
+    number(line, column, value).map(Some)
+}
+
 fn wrong(line: usize, column: &'static str, value: &str) -> TableError {
     TableError::Value {
         line,
@@ -183,7 +208,7 @@ mod tests {
     use super::*;
 
     const LINE: &str =
-        "7\tconnect\testablished\tplain\t65536\t127.0.0.1:5\t[::1]:443\t12\t1000\t99\tcurl";
+        "7\tconnect\testablished\tplain\t0x10000\t127.0.0.1:5\t[::1]:443\t12\t1000\t99\tcurl";
 
     fn table(line: &str) -> String {
         format!("{HEADER}\n{line}\n")
@@ -195,10 +220,14 @@ mod tests {
         let [one] = all.as_slice() else {
             panic!("{all:?}")
         };
-        assert_eq!((one.id, one.direction), (7, Direction::Connect));
-        assert_eq!(one.remote, "[::1]:443".parse().unwrap());
+        assert_eq!((one.id, one.direction), (7, Some(Direction::Connect)));
+        assert_eq!(one.remote, Some("[::1]:443".parse().unwrap()));
         assert_eq!((one.reason, one.uid, one.age_ms), (65536, 1000, 99));
         assert_eq!(parse(&format!("{HEADER}\n")), Ok(Vec::new()));
+        // One that listens.
+        let all = parse(&table("8\t-\tlistening\t-\t0\t-\t-\t0\t0\t5\tnginx")).unwrap();
+        assert_eq!((all[0].direction, all[0].reason), (None, 0));
+        assert_eq!((all[0].local, all[0].remote), (None, None));
     }
 
     #[test]
@@ -216,7 +245,11 @@ mod tests {
             ("plain", "pl ain", "decision"),
             ("127.0.0.1:5", "127.0.0.1", "local address"),
             ("[::1]:443", "::1:443x", "remote address"),
-            ("1000", "1e3", "uid"),
+            ("0x10000", "65536", "reason"),
+            ("0x10000", "0x", "reason"),
+            ("0x10000", "0x+1", "reason"),
+            ("0x10000", "0x100000000", "reason"),
+            ("\t1000\t", "\t1e3\t", "uid"),
             ("\t12\t", "\t4294967296\t", "tgid"),
         ] {
             let found = parse(&table(&LINE.replacen(from, to, 1))).unwrap_err();

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use tidelock_api::Mode;
 use tracing::Level;
 
@@ -24,7 +24,9 @@ use crate::{config::Source, device::Place};
 #[command(name = "tidelockd", version, max_term_width = 100)]
 #[command(after_help = "Examples:\n  \
     tidelockd --check-config\n  \
-    tidelockd --config ./tidelockd.toml --mode permissive\n\n\
+    tidelockd --config ./tidelockd.toml --mode permissive\n  \
+    tidelockd --completions bash > /usr/share/bash-completion/completions/tidelockd\n  \
+    tidelockd --man > /usr/share/man/man8/tidelockd.8\n\n\
     Signals: HUP reads configuration and policy again, TERM and INT stop once what was asked is \
     answered.\n\
     Exit codes: 0 stopped as asked, or the configuration is good; 1 failed; 2 bad usage or \
@@ -54,6 +56,14 @@ pub struct Cli {
     )]
     pub log: Level,
 
+    /// Write a shell's completions to standard output, and end
+    #[arg(long, value_name = "SHELL")]
+    pub completions: Option<clap_complete::Shell>,
+
+    /// Write the man page to standard output, and end
+    #[arg(long, conflicts_with = "completions")]
+    pub man: bool,
+
     /// For tests: speak with whoever listens on this Unix socket in the module's place. Guards
     /// nothing
     #[arg(long, value_name = "SOCKET", hide = true)]
@@ -61,6 +71,24 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// The text that was asked for instead of a daemon; none where a daemon was.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn text(&self) -> std::io::Result<Option<Vec<u8>>> {
+        let mut text = Vec::new();
+        let mut command = Self::command();
+        if let Some(shell) = self.completions {
+            clap_complete::generate(shell, &mut command, "tidelockd", &mut text);
+        } else if self.man {
+            let page = clap_mangen::Man::new(command).title("tidelockd");
+            page.section("8").render(&mut text)?;
+        } else {
+            return Ok(None);
+        }
+        Ok(Some(text))
+    }
+
     /// Where the configuration is.
     pub fn source(&self) -> Source {
         match &self.config {
@@ -80,8 +108,6 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -92,5 +118,22 @@ mod tests {
             assert!(help.contains(word), "{word}: {help}");
         }
         assert!(!help.contains("fake"), "{help}");
+    }
+
+    #[test]
+    fn texts_are_made_of_the_one_definition() {
+        let text = |words: &[&str]| {
+            let cli = Cli::parse_from(std::iter::once(&"tidelockd").chain(words));
+            cli.text()
+                .unwrap()
+                .map(|text| String::from_utf8(text).unwrap())
+        };
+        assert_eq!(text(&[]), None);
+        let page = text(&["--man"]).unwrap();
+        assert!(page.contains(".TH tidelockd 8"), "{page}");
+        for shell in ["bash", "zsh", "fish"] {
+            let text = text(&["--completions", shell]).unwrap();
+            assert!(text.contains("check-config"), "{text}");
+        }
     }
 }

@@ -58,7 +58,7 @@ struct Inner {
     store: Store,
     generations: Generations,
     modes: Modes,
-    /// Holds the digest of the configured folder when it was taken last.
+    /// Holds the digest of what the configured folder or server had when it was taken last.
     taken: PathBuf,
 }
 
@@ -77,7 +77,7 @@ impl Governor {
             modes: Modes::load(config.runtime_dir.join("mode"), default_file, config.mode),
             taken: config.state_dir.join("configured-policy"),
         };
-        let (policy, trouble) = inner.first(config.bundle.as_deref());
+        let (policy, trouble) = inner.first(config);
         let ruling = inner.ruling(policy)?;
         let mode = inner.modes.now();
         let settings = Settings {
@@ -168,20 +168,36 @@ impl Governor {
         let Some(folder) = &config.bundle else {
             return Ok(());
         };
-        match inner.take(folder) {
-            Ok(Taken::Known) => {
-                self.trouble.send_replace(None);
-                Ok(())
-            }
-            Ok(Taken::New(policy)) => {
-                self.publish(&inner, Some((policy, folder.display().to_string())))
-            }
-            Err(error) => {
-                self.trouble
-                    .send_replace(Some(trouble(folder, &error.to_string())));
-                Err(error)
-            }
+        let source = folder.display().to_string();
+        let taken = bundle(folder)
+            .map_err(GovernError::from)
+            .and_then(|bundle| self.take(&inner, &bundle, &source));
+        if let Err(error) = &taken {
+            let told = trouble(&source, &error.to_string());
+            self.trouble.send_replace(Some(told));
         }
+        taken
+    }
+
+    /// Puts a bundle that came from `source` in force, unless it was taken from there before:
+    /// what was activated or rolled back since stays. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be used, or its tests fail.
+    pub fn offer(&self, bundle: &Bundle, source: &str) -> Result<(), GovernError> {
+        self.take(&self.inner(), bundle, source)
+    }
+
+    /// The place that policies come from has nothing new, and nothing is wrong with it.
+    pub fn settled(&self) {
+        self.trouble.send_replace(None);
+    }
+
+    /// No policy can be had from `source`: this is told until one can.
+    pub fn complain(&self, source: &str, error: &str) {
+        let told = trouble(source, error);
+        tracing::error!("{told}");
+        self.trouble.send_replace(Some(told));
     }
 
     /// Tests the policy of a folder. Blocks.
@@ -228,6 +244,14 @@ impl Governor {
         }
     }
 
+    fn take(&self, inner: &Inner, bundle: &Bundle, source: &str) -> Result<(), GovernError> {
+        match inner.take(bundle)? {
+            Taken::Known => self.trouble.send_replace(None),
+            Taken::New(policy) => return self.publish(inner, Some((policy, source.into()))),
+        };
+        Ok(())
+    }
+
     fn publish(
         &self,
         inner: &Inner,
@@ -258,7 +282,7 @@ impl Governor {
     }
 }
 
-/// The policy of the configured folder.
+/// The policy of the configured folder or server.
 enum Taken {
     /// Taken before: what was activated or rolled back since stays.
     Known,
@@ -268,37 +292,40 @@ enum Taken {
 
 impl Inner {
     /// The policy to begin with, and what is wrong.
-    fn first(&self, folder: Option<&Path>) -> (Option<(Arc<Policy>, String)>, Option<String>) {
+    fn first(&self, config: &Config) -> (Option<(Arc<Policy>, String)>, Option<String>) {
         let mut wrong = None;
-        if let Some(folder) = folder {
-            match self.take(folder) {
-                Ok(Taken::New(policy)) => {
-                    return (Some((policy, folder.display().to_string())), None);
-                }
+        if let Some(folder) = &config.bundle {
+            let source = folder.display().to_string();
+            let taken = bundle(folder).map_err(GovernError::from);
+            match taken.and_then(|bundle| self.take(&bundle)) {
+                Ok(Taken::New(policy)) => return (Some((policy, source)), None),
                 Ok(Taken::Known) => {}
-                Err(error) => wrong = Some(trouble(folder, &error.to_string())),
+                Err(error) => wrong = Some(trouble(&source, &error.to_string())),
             }
         }
         match self.store.current() {
             Ok(Some(policy)) => (Some((policy, ACTIVATED.into())), wrong),
             // Who configured another one does not get the built-in one in its place.
             Ok(None) if wrong.is_some() => (None, wrong),
-            Ok(None) => match built_in() {
-                Ok(policy) => (Some((policy, BUILT_IN.into())), None),
-                Err(error) => (None, Some(format!("the built-in policy: {error}"))),
+            Ok(None) => match (&config.server, built_in()) {
+                (Some(server), _) => {
+                    let told = format!("no policy has come from {} yet", server.shown);
+                    (None, Some(told))
+                }
+                (None, Ok(policy)) => (Some((policy, BUILT_IN.into())), None),
+                (None, Err(error)) => (None, Some(format!("the built-in policy: {error}"))),
             },
             Err(error) => (None, Some(error.to_string())),
         }
     }
 
-    fn take(&self, folder: &Path) -> Result<Taken, GovernError> {
-        let bundle = bundle(folder)?;
+    fn take(&self, bundle: &Bundle) -> Result<Taken, GovernError> {
         let digest = hex::encode(bundle.digest());
         let taken = state::read(&self.taken)?;
         if taken.as_deref().map(str::trim_end) == Some(&digest) && self.store.current()?.is_some() {
             return Ok(Taken::Known);
         }
-        let policy = self.store.activate(&bundle)?;
+        let policy = self.store.activate(bundle)?;
         state::write(&self.taken, &format!("{digest}\n"))?;
         Ok(Taken::New(policy))
     }
@@ -334,9 +361,8 @@ fn built_in() -> Result<Arc<Policy>, PolicyError> {
     Ok(Arc::new(Policy::load(&EMBEDDED.bundle()?)?))
 }
 
-fn trouble(folder: &Path, error: &str) -> String {
-    let folder = folder.display();
-    format!("the policy in {folder} is not taken, and the last one stays: {error}")
+fn trouble(source: &str, error: &str) -> String {
+    format!("the policy in {source} is not taken, and the last one stays: {error}")
 }
 
 fn tell(ruling: &Ruling) {

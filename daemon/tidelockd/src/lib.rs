@@ -13,6 +13,7 @@ pub mod decide;
 pub mod denied;
 pub mod device;
 pub mod explain;
+pub mod fetch;
 pub mod generation;
 pub mod governor;
 pub mod input;

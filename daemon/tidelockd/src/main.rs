@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `tidelockd`: takes up what it needs, gives up the rest, and runs.
 
-use std::{net::TcpListener, process::ExitCode};
+use std::{io::Write as _, net::TcpListener, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -9,6 +9,18 @@ use tidelockd::{admin::socket, cli::Cli, config::Config, log, privileges, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let put = |text: &[u8]| std::io::stdout().write_all(text);
+    match cli
+        .text()
+        .and_then(|text| text.as_deref().map(put).transpose())
+    {
+        Ok(None) => {}
+        Ok(Some(())) => return ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: cannot write to standard output: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
     let source = cli.source();
     let config = match Config::load(&source) {
         Ok(config) => config,

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 use tidelock_api::Mode;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
     time::{interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -21,8 +22,9 @@ use crate::{
     admin::{self, App},
     attest::{Attestors, Hasher},
     audit::{self, Audit, Bucket, Journal, LineFile, Sinks},
-    config::{Config, Source},
+    config::{Config, Server as PolicyServer, Source},
     device::{Keeper, Place},
+    fetch,
     governor::Governor,
     notify, scrape,
     serve::{Parts, Server},
@@ -63,6 +65,8 @@ pub async fn run(start: Start) -> Result<()> {
         .collect::<Result<Vec<_>, _>>()
         .context("listening to SIGTERM")?;
     let (app, writer) = assemble(&start)?;
+    let server = watch::Sender::new(start.config.server.clone());
+    let fetching = fetch::run(server.subscribe(), Arc::clone(&app.governor));
     let stop = CancellationToken::new();
     let keeper = tokio::spawn(keeper(&start, &app).run(stop.clone()));
     let mut admin = tokio::spawn(admin::serve(start.admin, Arc::clone(&app), stop.clone()));
@@ -71,6 +75,7 @@ pub async fn run(start: Start) -> Result<()> {
         tokio::spawn(notify::watchdog()),
         tokio::spawn(notify::status(app.views.watch())),
         tokio::spawn(save(Arc::clone(&app))),
+        tokio::spawn(fetching),
     ];
     notify::ready();
     let broken = loop {
@@ -78,7 +83,7 @@ pub async fn run(start: Start) -> Result<()> {
             () = any(&mut stops) => break None,
             _ = hangup.recv() => {
                 notify::reloading();
-                reload(&start.source, &app).await;
+                reload(&start.source, &app, &server).await;
                 notify::ready();
             }
             ended = &mut admin => break Some(ended),
@@ -178,17 +183,22 @@ fn keeper(start: &Start, app: &App) -> Keeper {
 }
 
 /// Reads configuration and policy again. What cannot be used changes nothing.
-async fn reload(source: &Source, app: &Arc<App>) {
+async fn reload(source: &Source, app: &Arc<App>, server: &watch::Sender<Option<PolicyServer>>) {
     let (source, app) = (source.clone(), Arc::clone(app));
     let work = tokio::task::spawn_blocking(move || {
-        let config = Config::load(&source).context("the configuration stays as it was")?;
-        app.governor
-            .reload(&config)
-            .context("the policy stays as it was")
+        let config = Config::load(&source)
+            .inspect_err(|error| tracing::error!("the configuration stays as it was: {error}"))
+            .ok()?;
+        match app.governor.reload(&config) {
+            Ok(()) => tracing::info!("configuration and policy are read again"),
+            Err(error) => tracing::error!("the policy stays as it was: {error}"),
+        }
+        Some(config)
     });
     match work.await {
-        Ok(Ok(())) => tracing::info!("configuration and policy are read again"),
-        Ok(Err(error)) => tracing::error!("{error:#}"),
+        // Asked at once, even when it is the same one.
+        Ok(Some(config)) => drop(server.send_replace(config.server)),
+        Ok(None) => {}
         Err(error) => tracing::error!("reading configuration and policy again failed: {error}"),
     }
 }

@@ -6,6 +6,8 @@ mod capture;
 mod cgroup;
 mod decider;
 mod echo;
+mod heir;
+mod load;
 mod race;
 mod raw;
 mod script;

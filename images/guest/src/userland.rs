@@ -22,7 +22,10 @@ use rustix::{
     thread::UnshareFlags,
 };
 
-pub(crate) use self::program::{Output, Program, USUAL};
+pub(crate) use self::{
+    program::{Output, Program, USUAL},
+    server::Server,
+};
 use crate::{
     failure::{Checked, Failure, ensure},
     module,

@@ -2,7 +2,7 @@
 //! Programs of this workspace that run in the guest beside the distribution's: dynamic ones, with
 //! the userland's libraries.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 use tidelock_host::{files, process};
@@ -10,7 +10,7 @@ use tidelock_model::{KeyBuilder, Sha256};
 use tidelock_vm::initramfs::Entry;
 
 /// The packages whose programs, called as they are, go into every guest.
-pub(crate) const PACKAGES: &[&str] = &[];
+pub(crate) const PACKAGES: &[&str] = &["tidelockd", "tidelockctl"];
 
 /// Where they are in the guest, without the leading `/`.
 const PLACE: &str = "opt/tidelock";
@@ -26,19 +26,28 @@ pub(crate) struct Programs {
 
 /// Builds the programs of `packages` of the workspace at `root`, in `target`.
 ///
-/// Cargo knows when there is nothing to do.
+/// With the profile and the features of the workspace's tests, so that who runs both compiles
+/// once; without what debuggers want, which is most of such a program, and would be in the memory
+/// of every guest. Cargo knows when there is nothing to do.
 pub(crate) fn build(root: &Path, target: &Path, packages: &[&str]) -> Result<Programs> {
-    let mut key = KeyBuilder::new("programs", 1);
+    let mut key = KeyBuilder::new("programs", 2);
     let mut entries = Vec::new();
-    for package in packages {
+    if !packages.is_empty() {
         let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut cargo = process::command(program);
-        cargo.args(["build", "--quiet", "--locked", "--release"]);
-        cargo.args(["--package", package, "--bin", package, "--target-dir"]);
-        cargo.arg(target);
-        process::run(cargo, Some(root)).with_context(|| format!("building {package}"))?;
-        let source = target.join("release").join(package);
-        key = key.bytes(package, &files::read(&source)?);
+        cargo.args(["build", "--quiet", "--locked", "--workspace"]);
+        for package in packages {
+            cargo.args(["--bin", package]);
+        }
+        cargo.arg("--target-dir").arg(target);
+        forget_ourselves(&mut cargo);
+        let what = || format!("building {}", packages.join(", "));
+        process::run(cargo, Some(root)).with_context(what)?;
+    }
+    for package in packages {
+        let source = target.join("programs").join(package);
+        let bytes = stripped(&target.join("debug").join(package), &source)?;
+        key = key.bytes(package, &bytes);
         entries.push(Entry {
             name: format!("{PLACE}/{package}"),
             source,
@@ -48,6 +57,31 @@ pub(crate) fn build(root: &Path, target: &Path, packages: &[&str]) -> Result<Pro
         entries,
         digest: key.finish(),
     })
+}
+
+/// Takes out what cargo has told us of our own package: build scripts look at it, so that what
+/// they belong to would be compiled anew each time that cargo is called now by us and now by hand.
+fn forget_ourselves(cargo: &mut Command) {
+    let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(ours) {
+            cargo.env_remove(name);
+        }
+    }
+}
+
+/// Writes `program` without what debuggers want to `to`, whole or not at all; returns it.
+fn stripped(program: &Path, to: &Path) -> Result<Vec<u8>> {
+    let scratch = to.with_extension("new");
+    files::make_dir(to.parent().unwrap_or(Path::new(".")))?;
+    let mut strip = process::command("strip");
+    strip.arg("--strip-debug").arg("-o").arg(&scratch);
+    strip.arg(program);
+    let what = || format!("stripping {}", program.display());
+    process::run(strip, None).with_context(what)?;
+    let bytes = files::read(&scratch)?;
+    files::write_atomic(to, &bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

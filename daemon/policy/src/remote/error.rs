@@ -36,4 +36,7 @@ pub enum RemoteError {
     /// It is no policy, its tests fail, or it cannot be stored.
     #[error("from the policy's server: {0}")]
     Policy(#[from] PolicyError),
+    /// Who was to take it did not.
+    #[error("from the policy's server: {0}")]
+    NotTaken(String),
 }

@@ -8,10 +8,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    sync::{Arc, Once},
-    time::Duration,
-};
+use std::{sync::Once, time::Duration};
 
 use reqwest::{
     Certificate, Client, Response, StatusCode, Url,
@@ -22,7 +19,7 @@ use reqwest::{
 pub use error::RemoteError;
 pub use signature::{Algorithm, SignatureError, Verifier};
 
-use crate::{Bundle, Policy, Store};
+use crate::Bundle;
 
 /// The most bytes of a packed bundle.
 const MAX_PACKED: usize = 16 << 20;
@@ -39,8 +36,6 @@ const SPREAD: f64 = 0.2;
 pub struct RemoteConfig {
     /// The `https` address of the `tar.gz`.
     pub url: String,
-    /// How long to wait between two questions, give or take a fifth.
-    pub interval: Duration,
     /// How long an answer may take, from the first byte sent to the last one read.
     pub timeout: Duration,
     /// The authorities that may vouch for the server, in PEM. None: those of the system.
@@ -48,15 +43,6 @@ pub struct RemoteConfig {
     /// The key that must have signed the bundle. None: the connection is trusted alone, and a
     /// bundle that is signed is refused, for somebody thinks that this is checked.
     pub verifier: Option<Verifier>,
-}
-
-/// What a question came to.
-#[derive(Clone, Debug)]
-pub enum Polled {
-    /// The server has nothing new.
-    Unchanged,
-    /// A new policy is active now.
-    Activated(Arc<Policy>),
 }
 
 /// A bundle and what the server calls this state of it.
@@ -69,9 +55,8 @@ struct Fetched {
 pub struct Remote {
     client: Client,
     url: Url,
-    interval: Duration,
     verifier: Option<Verifier>,
-    /// Of the bundle that was activated last. One that was refused is asked for again, and
+    /// Of the bundle that was taken last. One that was refused is asked for again, and
     /// refused again, loudly, until the server has a better one.
     etag: Option<HeaderValue>,
 }
@@ -84,16 +69,7 @@ impl Remote {
             // An error says that somebody else has installed one: as good.
             let _ = rustls_ring::crypto::ring::default_provider().install_default();
         });
-        let url = Url::parse(&config.url).map_err(|error| RemoteError::Config {
-            field: "url",
-            reason: error.to_string(),
-        })?;
-        if url.scheme() != "https" {
-            return Err(RemoteError::Config {
-                field: "url",
-                reason: "only https is asked".into(),
-            });
-        }
+        let url = parse(&config.url)?;
         let mut builder = Client::builder()
             .user_agent(concat!("tidelockd/", env!("CARGO_PKG_VERSION")))
             .https_only(true)
@@ -117,36 +93,26 @@ impl Remote {
         Ok(Self {
             client,
             url,
-            interval: config.interval,
             verifier: config.verifier,
             etag: None,
         })
     }
 
-    /// Asks once, and activates what is new and good. After an error everything is as before.
-    pub async fn poll(&mut self, store: &Arc<Store>) -> Result<Polled, RemoteError> {
+    /// Asks once, and hands what is new and may be trusted to `take`, on a thread that may block.
+    /// None where the server has nothing new. What was not taken is asked for again.
+    pub async fn poll<T: Send + 'static>(
+        &mut self,
+        take: impl FnOnce(Bundle) -> Result<T, RemoteError> + Send + 'static,
+    ) -> Result<Option<T>, RemoteError> {
         let Some(fetched) = self.fetch().await? else {
-            return Ok(Polled::Unchanged);
+            return Ok(None);
         };
-        let store = Arc::clone(store);
         // Compiling and waiting for a disk is work for a thread of its own.
-        let policy = tokio::task::spawn_blocking(move || store.activate(&fetched.bundle))
+        let taken = tokio::task::spawn_blocking(move || take(fetched.bundle))
             .await
             .map_err(|error| RemoteError::Transfer(error.to_string()))??;
         self.etag = fetched.etag;
-        Ok(Polled::Activated(policy))
-    }
-
-    /// Asks for ever, and tells what each question came to. Drop the future to end it.
-    pub async fn run(
-        mut self,
-        store: Arc<Store>,
-        mut tell: impl FnMut(Result<Polled, RemoteError>),
-    ) {
-        loop {
-            tell(self.poll(&store).await);
-            tokio::time::sleep(pause(self.interval, fastrand::f64())).await;
-        }
+        Ok(Some(taken))
     }
 
     /// What the server has, if that is something else than what is active.
@@ -190,8 +156,35 @@ async fn body(mut response: Response) -> Result<Vec<u8>, RemoteError> {
     Ok(bytes)
 }
 
-/// The pause before the next question, with `random` in 0..=1.
-fn pause(interval: Duration, random: f64) -> Duration {
+/// An address that may be asked, as it may be shown: without what may be secret, its query.
+///
+/// # Errors
+/// When it is none of `https`, or holds a user's name or password.
+pub fn shown(url: &str) -> Result<String, RemoteError> {
+    let mut url = parse(url)?;
+    url.set_query(None);
+    url.set_fragment(None);
+    Ok(url.into())
+}
+
+fn parse(url: &str) -> Result<Url, RemoteError> {
+    let bad = |reason: String| RemoteError::Config {
+        field: "url",
+        reason,
+    };
+    let url = Url::parse(url).map_err(|error| bad(error.to_string()))?;
+    if url.scheme() != "https" {
+        return Err(bad("only https is asked".into()));
+    }
+    // It would be in the configuration, which others may read.
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad("it holds a user's name or password".into()));
+    }
+    Ok(url)
+}
+
+/// The pause before the next question, with `random` in 0..=1: the interval, give or take a fifth.
+pub fn pause(interval: Duration, random: f64) -> Duration {
     interval.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * random)
 }
 

@@ -8,9 +8,9 @@ use std::{sync::Arc, time::Duration};
 
 use server::{Answer, Server};
 
-use super::{Polled, Remote, RemoteConfig, RemoteError, pause};
+use super::{Remote, RemoteConfig, RemoteError, pause, shown};
 use crate::{
-    Bundle, PolicyError, Store,
+    Bundle, Policy, PolicyError, Store,
     tests::{DENY, bundle, rules},
 };
 
@@ -43,7 +43,6 @@ async fn bench(change: impl FnOnce(&mut RemoteConfig)) -> Bench {
 fn config(server: &Server) -> RemoteConfig {
     RemoteConfig {
         url: format!("https://localhost:{}/bundle.tar.gz", server.port),
-        interval: Duration::from_mins(1),
         timeout: Duration::from_secs(30),
         authorities: Some(server.authority.clone().into_bytes()),
         verifier: None,
@@ -51,15 +50,15 @@ fn config(server: &Server) -> RemoteConfig {
 }
 
 impl Bench {
-    async fn poll(&mut self) -> Result<Polled, RemoteError> {
-        self.remote.poll(&self.store).await
+    async fn poll(&mut self) -> Result<Option<Arc<Policy>>, RemoteError> {
+        let store = Arc::clone(&self.store);
+        let activate = move |bundle| Ok(store.activate(&bundle)?);
+        self.remote.poll(activate).await
     }
 
     async fn activated(&mut self) -> String {
-        match self.poll().await.unwrap() {
-            Polled::Activated(policy) => policy.revision().to_owned(),
-            Polled::Unchanged => panic!("nothing new"),
-        }
+        let policy = self.poll().await.unwrap().expect("nothing new");
+        policy.revision().to_owned()
     }
 
     fn current(&self) -> String {
@@ -75,7 +74,7 @@ async fn a_bundle_is_fetched_once_and_again_when_it_has_changed() {
         .answer(Answer::bundle(&numbered(1), Some("\"one\"")));
     assert_eq!(bench.activated().await, "r1");
     for _ in 0..2 {
-        assert!(matches!(bench.poll().await, Ok(Polled::Unchanged)));
+        assert!(matches!(bench.poll().await, Ok(None)));
     }
     bench
         .server
@@ -224,6 +223,10 @@ async fn only_https_with_real_authorities_is_configured() {
     );
     assert_eq!(field(|config| config.url = "localhost".into()), "url");
     assert_eq!(
+        field(|config| config.url = "https://me:secret@localhost/b".into()),
+        "url"
+    );
+    assert_eq!(
         field(|config| config.authorities = Some(Vec::new())),
         "authorities"
     );
@@ -231,6 +234,13 @@ async fn only_https_with_real_authorities_is_configured() {
         field(|config| config.authorities = Some(b"none".to_vec())),
         "authorities"
     );
+}
+
+#[test]
+fn an_address_is_shown_without_what_may_be_secret() {
+    let told = shown("https://host:8443/b.tar.gz?token=secret#x").unwrap();
+    assert_eq!(told, "https://host:8443/b.tar.gz");
+    assert!(shown("https://me:secret@host/b").is_err());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{fs, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use tidelock_api::{ConnectionsReport, connections, paths};
+use tidelock_api::{ConnectionsReport, Direction, connections, paths};
 
 use crate::{
     client::{Client, ClientError},
@@ -99,11 +99,11 @@ fn text(report: &ConnectionsReport) -> String {
     rows.extend(report.connections.iter().map(|of| {
         vec![
             of.id.to_string(),
-            of.direction.name().to_owned(),
+            or_nothing(of.direction.map(Direction::name)),
             of.state.clone(),
             of.decision.clone(),
-            of.local.to_string(),
-            of.remote.to_string(),
+            or_nothing(of.local),
+            or_nothing(of.remote),
             of.tgid.to_string(),
             of.uid.to_string(),
             age(of.age_ms),
@@ -114,6 +114,10 @@ fn text(report: &ConnectionsReport) -> String {
         ]
     }));
     table(&rows)
+}
+
+fn or_nothing(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| connections::NOTHING.into(), |value| value.to_string())
 }
 
 fn age(milliseconds: u64) -> String {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is at the paths about policies.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use axum::{
     Json,
@@ -13,7 +13,7 @@ use tidelock_api::{ActivateRequest, HistoryReport, PolicyReport, TestReport, Tes
 use super::{
     ApiError, Peer,
     error::{blocking, body},
-    routes::{Shared, may_change},
+    routes::{Shared, may_change, reach_kernel},
 };
 use crate::governor::GovernError;
 
@@ -29,11 +29,10 @@ pub(super) async fn activate(
     let ActivateRequest { path } = body(&bytes)?;
     absolute(&path)?;
     may_change(peer, &format!("activating {}", path.display()))?;
-    blocking(move || {
-        app.governor.activate(&path).map_err(refused)?;
-        Ok(Json(app.governor.policy_report()))
-    })
-    .await
+    let inner = Arc::clone(&app);
+    blocking(move || inner.governor.activate(&path).map_err(refused)).await?;
+    reach_kernel(&app).await;
+    Ok(now(State(app)).await)
 }
 
 pub(super) async fn rollback(
@@ -41,11 +40,10 @@ pub(super) async fn rollback(
     ConnectInfo(peer): ConnectInfo<Peer>,
 ) -> Result<Json<PolicyReport>, ApiError> {
     may_change(peer, "rolling back the policy")?;
-    blocking(move || {
-        app.governor.rollback().map_err(refused)?;
-        Ok(Json(app.governor.policy_report()))
-    })
-    .await
+    let inner = Arc::clone(&app);
+    blocking(move || inner.governor.rollback().map_err(refused)).await?;
+    reach_kernel(&app).await;
+    Ok(now(State(app)).await)
 }
 
 /// For root as well: the folder is read with the daemon's rights.

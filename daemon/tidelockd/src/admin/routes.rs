@@ -112,8 +112,21 @@ async fn set_mode(
         set.map_err(|error| ApiError::Internal(error.to_string()))
     })
     .await?;
-    // The kernel may not know of it yet: what it says is what it says.
+    reach_kernel(&app).await;
     get_mode(State(app)).await
+}
+
+/// Waits until the kernel has what is to be in force: who has changed something counts on it from
+/// then on. Not where the kernel cannot be told, and not for long.
+pub(super) async fn reach_kernel(app: &App) {
+    let wanted = app.governor.settings();
+    let mut views = app.views.watch();
+    let reached = views.wait_for(|view| {
+        view.session.is_none() || view.in_force.as_ref() == Some(&*wanted.borrow())
+    });
+    if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+        tracing::warn!("the kernel has not said yet that what was changed is in force");
+    }
 }
 
 fn mode_report(app: &App, kernel: Option<&KernelReport>) -> ModeReport {

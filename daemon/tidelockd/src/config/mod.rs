@@ -6,6 +6,7 @@
 
 mod prefix;
 mod raw;
+mod server;
 
 use std::{
     io,
@@ -18,7 +19,10 @@ use std::{
 use tidelock_api::Mode;
 use tidelock_wire::{DEADLINE_MS, Exempt, MAX_EXEMPT};
 
-pub use self::prefix::{PrefixError, parse_prefix};
+pub use self::{
+    prefix::{PrefixError, parse_prefix},
+    server::{Server, Signed},
+};
 
 /// Where the file is when nothing else is said.
 pub const DEFAULT_PATH: &str = "/etc/tidelock/tidelockd.toml";
@@ -77,6 +81,8 @@ pub struct Config {
     pub concurrent: NonZeroUsize,
     /// The folder of the bundle; none: what was activated last, or what is built in.
     pub bundle: Option<PathBuf>,
+    /// The server that bundles come from instead.
+    pub server: Option<Server>,
     /// Looking at processes.
     pub attest: Attest,
     /// The administrators' way in.
@@ -197,6 +203,8 @@ fn resolve(path: &Path, raw: raw::Raw) -> Result<Config, ConfigError> {
         );
         return Err(wrong("metrics.listen", message));
     }
+    let server = server::resolve(raw.policy.server, raw.policy.bundle.as_deref())
+        .map_err(|(key, message)| wrong(key, message))?;
     let file = absolute("audit.file", raw.audit.file)?;
     Ok(Config {
         mode: raw.mode,
@@ -211,6 +219,7 @@ fn resolve(path: &Path, raw: raw::Raw) -> Result<Config, ConfigError> {
             .bundle
             .map(|bundle| absolute("policy.bundle", bundle))
             .transpose()?,
+        server,
         attest: Attest {
             digests: raw.attest.digests,
             readers: raw.attest.readers,

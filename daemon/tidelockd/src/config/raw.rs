@@ -33,6 +33,30 @@ pub(super) struct Raw {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct Policy {
     pub(super) bundle: Option<PathBuf>,
+    pub(super) server: Option<Server>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Server {
+    pub(super) url: String,
+    pub(super) authorities: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) algorithm: Option<Algorithm>,
+    pub(super) scope: Option<String>,
+    #[serde(default = "interval")]
+    pub(super) interval_seconds: u64,
+    #[serde(default = "timeout")]
+    pub(super) timeout_seconds: u64,
+}
+
+/// As RFC 7518 names them.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Algorithm {
+    Rs256,
+    Es256,
+    Hs256,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,6 +90,14 @@ pub(super) struct Audit {
 pub(super) struct Metrics {
     pub(super) enabled: bool,
     pub(super) listen: SocketAddr,
+}
+
+const fn interval() -> u64 {
+    60
+}
+
+const fn timeout() -> u64 {
+    30
 }
 
 const fn size(number: usize) -> NonZeroUsize {

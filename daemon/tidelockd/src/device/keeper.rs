@@ -98,7 +98,7 @@ impl Keeper {
                 ),
                 Err(error) => return error,
             }
-            self.views.serving();
+            self.views.serving(&settings);
             *backoff = Backoff::new();
             if self.settings.changed().await.is_err() {
                 // Nobody can change them any more: what remains is to listen.

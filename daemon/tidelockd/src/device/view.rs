@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tidelock_api::DeviceState;
-use tidelock_wire::Hello;
+use tidelock_wire::{Hello, Settings};
 use tokio::sync::watch;
 
 use super::session::Session;
@@ -22,6 +22,8 @@ pub struct View {
     pub opened: u64,
     /// What to ask it by, while it is open.
     pub session: Option<Arc<Session>>,
+    /// What the kernel has said is in force; none before it has, and while it is not open.
+    pub in_force: Option<Settings>,
 }
 
 /// Where the view is kept.
@@ -37,6 +39,7 @@ impl Views {
             hello: None,
             opened: 0,
             session: None,
+            in_force: None,
         }))
     }
 
@@ -61,9 +64,12 @@ impl Views {
         });
     }
 
-    /// The settings are in force.
-    pub(super) fn serving(&self) {
-        self.0.send_modify(|view| view.state = DeviceState::Serving);
+    /// These settings are in force.
+    pub(super) fn serving(&self, settings: &Settings) {
+        self.0.send_modify(|view| {
+            view.state = DeviceState::Serving;
+            view.in_force = Some(*settings);
+        });
     }
 
     /// It is closed, or cannot be opened. Returns whether that is news.
@@ -74,6 +80,7 @@ impl Views {
             view.state = DeviceState::Waiting;
             view.trouble = Some(trouble);
             view.session = None;
+            view.in_force = None;
         });
         news
     }

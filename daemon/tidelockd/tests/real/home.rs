@@ -47,10 +47,16 @@ impl Home {
 
     /// Writes the configuration, with all paths in this folder.
     pub(crate) fn configure(&self, config: &str) {
+        let folder = self.path().join("policy");
+        let policy = format!("[policy]\nbundle = '{}'\n", folder.display());
+        self.configure_policy(config, &policy);
+    }
+
+    /// The same, with this about where the policy is.
+    pub(crate) fn configure_policy(&self, config: &str, policy: &str) {
         let at = self.path().display();
         let text = format!(
-            "{config}\nstate-dir = '{at}/state'\nruntime-dir = '{at}/run'\n\
-             [policy]\nbundle = '{at}/policy'\n\
+            "{config}\nstate-dir = '{at}/state'\nruntime-dir = '{at}/run'\n{policy}\
              [admin]\nsocket = '{at}/api.sock'\ngroup = 'no-such-group'\n\
              [audit]\nfile = '{at}/audit.jsonl'\nto-journal = false\n\
              [metrics]\nlisten = '127.0.0.1:{}'\n",

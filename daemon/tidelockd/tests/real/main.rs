@@ -13,4 +13,6 @@ mod attest;
 mod daemon;
 mod fake;
 mod home;
+mod https;
+mod server;
 mod subjects;

@@ -26,7 +26,7 @@ use rustix::{
 
 use super::{
     echo::{self, End},
-    race, raw,
+    heir, load, race, raw,
     script::{Given, Player},
     smc, traffic,
 };
@@ -83,7 +83,12 @@ impl Actor {
 
     /// What it says next.
     pub(crate) fn line(&self) -> Checked<String> {
-        self.lines.recv_timeout(PATIENCE).map_err(|error| {
+        self.line_within(PATIENCE)
+    }
+
+    /// What it says next, where that may take its time.
+    pub(crate) fn line_within(&self, limit: Duration) -> Checked<String> {
+        self.lines.recv_timeout(limit).map_err(|error| {
             let what = match error {
                 RecvTimeoutError::Timeout => "said nothing for long",
                 RecvTimeoutError::Disconnected => "ended without a word",
@@ -141,12 +146,24 @@ impl Actor {
 
     /// Lets it go on where it waits for that.
     pub(crate) fn go_on(&mut self) -> Checked<()> {
+        self.tell("")
+    }
+
+    /// Says a word to it.
+    pub(crate) fn tell(&mut self, word: &str) -> Checked<()> {
         let part = self.part.clone();
         let stdin = self.child.stdin.as_mut();
         stdin
             .ok_or_else(|| Failure::Assertion(format!("{part} has no input")))?
-            .write_all(b"\n")
-            .map_err(Failure::system(format!("let {part} go on")))
+            .write_all(format!("{word}\n").as_bytes())
+            .map_err(Failure::system(format!("tell {part} {word:?}")))
+    }
+
+    /// Waits for its end; its number is free then. What inherited its output may still speak.
+    pub(crate) fn ended(&mut self) -> Checked<()> {
+        let ended = self.child.wait();
+        let status = ended.map_err(Failure::system(format!("wait for {}", self.part)))?;
+        ensure(status.success(), || format!("{}: {status}", self.part))
     }
 }
 
@@ -226,7 +243,9 @@ pub(crate) fn play(part: &str) -> ExitCode {
             .and_then(|at| traffic::flood(at, count.parse().map_err(|_| Errno::INVAL)?)),
         ["echo", address] => address_of(address).and_then(traffic::echo),
         ["talk", address] => address_of(address).and_then(traffic::talk),
-        _ => Err(Errno::INVAL),
+        ["bequeath", address] => address_of(address).and_then(heir::bequeath),
+        ["inherit"] => heir::inherit(),
+        _ => load::play(&words).unwrap_or(Err(Errno::INVAL)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

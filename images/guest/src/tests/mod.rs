@@ -3,6 +3,7 @@
 
 mod apps;
 mod corpus;
+mod daemon;
 mod device;
 mod frames;
 mod load;
@@ -75,6 +76,7 @@ const TESTS: &[&[Test]] = &[
     device::TESTS,
     selftest::TESTS,
     apps::TESTS,
+    daemon::TESTS,
     policy::TESTS[0],
     policy::TESTS[1],
     policy::TESTS[2],

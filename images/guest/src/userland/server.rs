@@ -64,6 +64,11 @@ impl Server {
         }
     }
 
+    /// The end of what it has said by now, for people.
+    pub(crate) fn said(&mut self) -> String {
+        self.0.said().unwrap_or_else(|failure| failure.to_string())
+    }
+
     /// Waits for its end, which it comes to by itself.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{Answer, bench};
 use crate::{
     Bundle,
-    remote::{Algorithm, Polled, RemoteError, SignatureError, Verifier},
+    remote::{Algorithm, RemoteError, SignatureError, Verifier},
     tests::DENY,
 };
 
@@ -279,7 +279,7 @@ fn a_key_that_cannot_be_one_is_refused() {
 async fn a_server_must_send_what_was_signed() {
     let mut checked = bench(|config| config.verifier = Some(hs256())).await;
     checked.server.answer(Answer::bundle(&good(), None));
-    assert!(matches!(checked.poll().await, Ok(Polled::Activated(_))));
+    assert!(matches!(checked.poll().await, Ok(Some(_))));
     let more = changed("tidelock/p.rego", Some("package tidelock\n# other\n"));
     let unsigned = changed(".signatures.json", None);
     for bad in [more, unsigned] {
