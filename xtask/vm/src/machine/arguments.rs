@@ -77,6 +77,11 @@ pub const CMDLINE: &str = "console=ttyS0 loglevel=1 panic=-1 oops=panic printk.d
     cryptomgr.notests tsc=reliable no_timer_check random.trust_cpu=on";
 
 impl Machine {
+    fn size(&self) -> [String; 4] {
+        let (processors, memory) = (self.processors.to_string(), format!("{}M", self.mib));
+        ["-smp".into(), processors, "-m".into(), memory]
+    }
+
     /// The arguments for QEMU of `version`.
     pub fn arguments(&self, version: Version) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
@@ -94,8 +99,7 @@ impl Machine {
             "-cpu",
             cpu(self.accel, version).model,
         ]);
-        add(&["-smp", &self.processors.to_string()]);
-        add(&["-m", &format!("{}M", self.mib)]);
+        add(&self.size().each_ref().map(String::as_str));
         if self.clock == Clock::Instructions {
             add(&["-icount", "shift=0,sleep=off"]);
         }
