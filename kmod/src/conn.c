@@ -118,6 +118,30 @@ void tdl_conn_set(struct tdl_conn *conn, enum tdl_state state)
 	spin_unlock_bh(&conn->lock);
 }
 
+/* From one state in which nothing is under way to another: whether it was in such. */
+bool tdl_conn_set_at_rest(struct tdl_conn *conn, enum tdl_state state)
+{
+	bool rests = false;
+
+	spin_lock_bh(&conn->lock);
+	switch (conn->state) {
+	case TDL_IDLE:
+	case TDL_DECIDED:
+	case TDL_REFUSED:
+	case TDL_LISTENING:
+		conn->state = state;
+		rests = true;
+		break;
+	case TDL_WAITING:
+	case TDL_OPENING:
+	case TDL_CANCELLING:
+	case TDL_CLOSED:
+		break;
+	}
+	spin_unlock_bh(&conn->lock);
+	return rests;
+}
+
 enum tdl_state tdl_conn_state(struct tdl_conn *conn)
 {
 	/* One word; what depends on it is looked at under the lock. */

@@ -77,6 +77,7 @@ struct tdl_conn *tdl_conn_get(const struct sock *sk);
 void tdl_conn_put(struct tdl_conn *conn);
 struct tdl_conn *tdl_conn_remove(const struct sock *sk);
 void tdl_conn_set(struct tdl_conn *conn, enum tdl_state state);
+bool tdl_conn_set_at_rest(struct tdl_conn *conn, enum tdl_state state);
 enum tdl_state tdl_conn_state(struct tdl_conn *conn);
 void tdl_conn_fired(struct tdl_conn *conn, struct work_struct *work);
 bool tdl_conn_covers(const struct sock *sk, const struct tdl_address *remote, u32 seq);

@@ -39,6 +39,19 @@ bool tdl_connect_is_undecided(struct tdl_conn *conn)
 	return state == TDL_WAITING || state == TDL_OPENING || state == TDL_CANCELLING;
 }
 
+/* Nothing is decided any more; unless another thread has begun something meanwhile. */
+void tdl_connect_reset(struct tdl_conn *conn)
+{
+	if (tdl_conn_set_at_rest(conn, TDL_IDLE))
+		tdl_ops_gate(conn);
+}
+
+/* With conn->lock held: nobody waits for a verdict here, or is about to send a SYN. */
+static bool tdl_connect_may_begin(const struct tdl_conn *conn)
+{
+	return conn->state == TDL_IDLE || (conn->state == TDL_DECIDED && !conn->opener);
+}
+
 /*
  * The verdict is in: this task may open what it says now, and nothing else. From the states that
  * the caller may find; false when another thread has begun something meanwhile.
@@ -53,7 +66,7 @@ static bool tdl_connect_decided(struct tdl_conn *conn, const struct tdl_case *c,
 	if (state == TDL_OPENING)
 		mine = conn->state == TDL_OPENING;
 	else
-		mine = conn->state == TDL_IDLE || conn->state == TDL_DECIDED;
+		mine = tdl_connect_may_begin(conn);
 	if (mine) {
 		conn->c = *c;
 		conn->c.ask = NULL;
@@ -72,13 +85,6 @@ static void tdl_connect_opened(struct tdl_conn *conn)
 	if (conn->opener == current)
 		conn->opener = NULL;
 	spin_unlock_bh(&conn->lock);
-}
-
-/* Nothing is decided any more. */
-void tdl_connect_reset(struct tdl_conn *conn)
-{
-	tdl_conn_set(conn, TDL_IDLE);
-	tdl_ops_gate(conn);
 }
 
 /* The kernel's connect; when it has failed nothing is decided any more. */
@@ -116,7 +122,7 @@ static int tdl_connect_later(struct tdl_conn *conn, const struct tdl_case *c,
 
 	spin_lock_bh(&conn->lock);
 	/* Another thread may have been first. */
-	first = conn->state == TDL_IDLE || conn->state == TDL_DECIDED;
+	first = tdl_connect_may_begin(conn) && READ_ONCE(conn->sk->sk_state) == TCP_CLOSE;
 	if (first) {
 		conn->c = *c;
 		conn->state = TDL_WAITING;

@@ -175,16 +175,15 @@ static int tdl_listen_conn(struct tdl_conn *conn, int backlog)
 	enum tdl_state before = tdl_conn_state(conn);
 	int ret;
 
-	/* As while a SYN is under way. */
-	if (tdl_connect_is_undecided(conn))
-		return -EINVAL;
 	tdl_accept_begin(conn);
 	/* Before: the first SYN may come at once. */
-	if (READ_ONCE(sock->sk->sk_state) == TCP_CLOSE)
-		tdl_conn_set(conn, TDL_LISTENING);
+	if (READ_ONCE(sock->sk->sk_state) == TCP_CLOSE &&
+	    !tdl_conn_set_at_rest(conn, TDL_LISTENING))
+		/* As while a SYN is under way. */
+		return -EINVAL;
 	ret = tdl_inner(sock)->listen(sock, backlog);
 	if (ret)
-		tdl_conn_set(conn, before);
+		tdl_conn_set_at_rest(conn, before);
 	else
 		tdl_ops_gate(conn);
 	return ret;
