@@ -9,7 +9,9 @@ use regorus::{
     utils::limits::ExecutionTimerConfig,
 };
 
-use crate::{bundle::Bundle, data, error::PolicyError, manifest::Manifest, recursion};
+use crate::{
+    bundle::Bundle, data, error::PolicyError, manifest::Manifest, recursion, turns::Turns,
+};
 
 /// The most rules of one policy. A chain of rules, each of which needs the next, is walked by
 /// recursion: this many fit into [`STACK`].
@@ -69,6 +71,7 @@ pub(crate) struct Program {
     engine: Engine,
     pub(crate) rules: Vec<RuleName>,
     limits: Limits,
+    turns: Turns,
 }
 
 /// What else an evaluation has left.
@@ -123,6 +126,7 @@ impl Program {
                 engine,
                 rules,
                 limits,
+                turns: Turns::of_host(),
             })
         })?
     }
@@ -133,6 +137,7 @@ impl Program {
         input: Option<&serde_json::Value>,
         rule: &str,
     ) -> Result<Option<serde_json::Value>, PolicyError> {
+        let _turn = self.turns.take();
         on_own_stack(|| self.evaluate_in(&mut self.engine.clone(), input, rule))?
     }
 
@@ -142,6 +147,7 @@ impl Program {
         input: &serde_json::Value,
         rule: &str,
     ) -> Result<(Option<serde_json::Value>, Remains), PolicyError> {
+        let _turn = self.turns.take();
         on_own_stack(|| {
             let mut engine = self.engine.clone();
             engine.set_enable_coverage(true);

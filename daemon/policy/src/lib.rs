@@ -25,6 +25,7 @@ mod store;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use bundle::{Bundle, BundleError};
 pub use decision::{DEFAULT_TTL_SECONDS, Decision, DecisionError, DecisionMode, MAX_TTL_SECONDS};

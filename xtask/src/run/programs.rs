@@ -62,7 +62,10 @@ pub(crate) fn build(root: &Path, target: &Path, packages: &[&str]) -> Result<Pro
 /// Takes out what cargo has told us of our own package: build scripts look at it, so that what
 /// they belong to would be compiled anew each time that cargo is called now by us and now by hand.
 fn forget_ourselves(cargo: &mut Command) {
-    let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let ours = |name: &str| {
+        let of = |prefix| name.starts_with(prefix);
+        name == "OUT_DIR" || of("CARGO_PKG_") || of("CARGO_MANIFEST_")
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(ours) {
             cargo.env_remove(name);

@@ -142,6 +142,16 @@ fn audited(parts: &[&str]) -> Checked<String> {
     )))
 }
 
+/// A failure, with the first error that the audit tells of.
+fn because(failure: &str) -> Failure {
+    // It is written a moment after the answer is given.
+    sleep(POLL * 20);
+    let audit = fs::read_to_string(AUDIT).unwrap_or_default();
+    let bad = |line: &&str| line.contains(r#""event":"error""#);
+    let line = audit.lines().find(bad).unwrap_or("no error");
+    Failure::Assertion(format!("{failure}; in the audit: {line}"))
+}
+
 const MESSAGE: &str = "12345678";
 
 /// What a netcat comes to that sends a message to the server.

@@ -2,8 +2,8 @@
 //! 2,000 connections at once, which the daemon decides.
 
 use super::{
-    ALLOWED, BY_PORT, Checked, Daemon, POLICY, Report, accepted, begin, comes_to, configure, end,
-    number, told, write_policy,
+    ALLOWED, BY_PORT, Checked, Daemon, POLICY, Report, accepted, because, begin, comes_to,
+    configure, end, number, told, write_policy,
 };
 use crate::{failure::ensure, intercept::Actor};
 
@@ -18,7 +18,8 @@ pub(super) fn crowd(report: &mut Report) -> Checked<String> {
     let daemon = Daemon::serving(&userland)?;
     let began = std::time::Instant::now();
     let mut client = Actor::start(&format!("keep {ALLOWED} {COUNT} {ADDRESSES}"))?;
-    comes_to(&client, &format!("open ok={COUNT}"))?;
+    comes_to(&client, &format!("open ok={COUNT}"))
+        .map_err(|failure| because(&failure.to_string()))?;
     report.note("milliseconds", began.elapsed().as_millis())?;
     let came = accepted(&mut server)?;
     ensure(came == format!("{COUNT} 0"), || {

@@ -7,8 +7,8 @@ use std::{fs, thread::sleep, time::Duration};
 use rustix::process::Signal;
 
 use super::{
-    ALLOWED, BY_PORT, Checked, DENIED, Daemon, Failure, POLICY, Report, Userland, accepted, begin,
-    comes_to, configure, end, write_policy,
+    ALLOWED, BY_PORT, Checked, DENIED, Daemon, Failure, POLICY, Report, Userland, accepted,
+    because, begin, comes_to, configure, end, write_policy,
 };
 use crate::{failure::ensure, intercept::Actor, userland::OWN_PROGRAMS};
 
@@ -50,7 +50,8 @@ pub(super) fn upheaval(report: &mut Report) -> Checked<String> {
         crowd.herd.tell(&format!("go {NEW}"))?;
         crowd.outcast.tell(&format!("go {OUTCAST}"))?;
         daemon = upheaval(&userland, daemon, &mut crowd)?;
-        comes_to(&crowd.herd, &format!("ok={NEW}"))?;
+        comes_to(&crowd.herd, &format!("ok={NEW}"))
+            .map_err(|failure| because(&failure.to_string()))?;
         comes_to(&crowd.outcast, &format!("CONNREFUSED={OUTCAST}"))?;
         crowd.goes_on()?;
     }
