@@ -58,6 +58,12 @@ bool tdl_stack_holds(const struct tdl_stack *stack, const void *p)
 	return p >= (const void *)stack->base && p < (const void *)stack->slot;
 }
 
+static bool tdl_stack_is_painted(const u64 *p)
+{
+	return p[0] == TDL_PAINT && p[1] == TDL_PAINT && p[2] == TDL_PAINT && p[3] == TDL_PAINT &&
+	       p[4] == TDL_PAINT && p[5] == TDL_PAINT && p[6] == TDL_PAINT && p[7] == TDL_PAINT;
+}
+
 /*
  * Says how many bytes were used since the last call, and paints them again. The paint also
  * wipes what the core left behind, keys among it, after an abandoned call in particular.
@@ -67,6 +73,9 @@ size_t tdl_stack_clean(struct tdl_stack *stack)
 	u64 *end = tdl_stack_end(stack);
 	u64 *p = tdl_stack_first(stack);
 
+	/* Most of it is paint, and it is looked at after each call: eight at a time. */
+	while (end - p >= 8 && tdl_stack_is_painted(p))
+		p += 8;
 	while (p < end && *p == TDL_PAINT)
 		p++;
 	memset64(p, TDL_PAINT, end - p);
