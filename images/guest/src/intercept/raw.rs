@@ -26,8 +26,10 @@ use super::{
 const TCP: u8 = 6;
 /// IPPROTO_RAW: the header is ours as well (raw(7)).
 const RAW: u32 = 255;
-/// For who answers at once.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// For who answers.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// For who should not: nothing has left, and it shows at once.
+const MOMENT: Duration = Duration::from_millis(400);
 /// PSH: for the application, at once.
 const PUSH: u8 = 8;
 
@@ -118,9 +120,9 @@ impl Hand {
     }
 
     /// A segment with these flags for this end, if one comes in time.
-    fn receive(&self, flags: u8) -> Played<Option<Segment>> {
+    fn receive(&self, flags: u8, patience: Duration) -> Played<Option<Segment>> {
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < patience {
             if ready(&self.back, PollFlags::IN, 20)?.is_empty() {
                 continue;
             }
@@ -139,11 +141,10 @@ impl Hand {
 /// Connects by hand: says what came of the SYN, whether it was answered, and what came of data.
 pub(super) fn connect_by_hand(own: SocketAddr, to: SocketAddr) -> Played<()> {
     let hand = Hand::new(own)?;
-    say(&format!(
-        "SYN {}",
-        outcome(&hand.send(to, SYN, (1000, 0), b""))
-    ));
-    let Some(answer) = hand.receive(SYN | ACK)? else {
+    let sent = hand.send(to, SYN, (1000, 0), b"");
+    say(&format!("SYN {}", outcome(&sent)));
+    let patience = if sent.is_ok() { PATIENCE } else { MOMENT };
+    let Some(answer) = hand.receive(SYN | ACK, patience)? else {
         say("no answer");
         return Ok(());
     };
@@ -159,7 +160,7 @@ pub(super) fn connect_by_hand(own: SocketAddr, to: SocketAddr) -> Played<()> {
 pub(super) fn accept_by_hand(own: SocketAddr) -> Played<()> {
     let hand = Hand::new(own)?;
     say("listening");
-    let Some(opening) = hand.receive(SYN)? else {
+    let Some(opening) = hand.receive(SYN, PATIENCE)? else {
         say("no SYN");
         return Ok(());
     };
