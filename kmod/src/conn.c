@@ -263,10 +263,23 @@ int tdl_conns_init(void)
 	return ret;
 }
 
-/* No socket has our operations any more. */
+/* How many are in the table. */
+unsigned int tdl_conns_count(void)
+{
+	return atomic_read(&tdl_conns.nelems);
+}
+
+static void tdl_conn_free(void *conn, void *unused)
+{
+	tdl_conn_put(conn);
+}
+
+/*
+ * No socket has our operations any more: what is left was given up. Not by a walk, which a table
+ * that is being resized may end early.
+ */
 void tdl_conns_exit(void)
 {
 	cancel_delayed_work_sync(&tdl_conns_sweeper);
-	tdl_conns_each(tdl_conn_sweep, NULL);
-	rhashtable_destroy(&tdl_conns);
+	rhashtable_free_and_destroy(&tdl_conns, tdl_conn_free, NULL);
 }

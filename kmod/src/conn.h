@@ -83,7 +83,9 @@ void tdl_conn_fired(struct tdl_conn *conn, struct work_struct *work);
 bool tdl_conn_covers(const struct sock *sk, const struct tdl_address *remote, u32 seq);
 bool tdl_conn_listens(const struct sock *sk);
 
-/* Calls act for each, in no order, with a reference; it may sleep. */
+unsigned int tdl_conns_count(void);
+
+/* Calls act for each, in no order, with a reference; it may sleep. Some may be left out. */
 void tdl_conns_each(void (*act)(struct tdl_conn *conn, void *data), void *data);
 
 /* Calls visit for each, in no order, under RCU; until it says false. */

@@ -47,6 +47,7 @@ struct tdl_session {
 	struct mutex writing;		/* one write(2) at a time, until it knows the verdict */
 	spinlock_t lock;		/* of the queue and of busy */
 	wait_queue_head_t wait;		/* for a change of unread, busy or the engine's death */
+	atomic_t turned_away;		/* who would not wait for a mutex waits for that */
 	struct tdl_frames unread;	/* under lock */
 	struct tdl_frames questions;	/* under lock */
 	bool busy;			/* under lock: the work below is the engine's */
@@ -315,11 +316,24 @@ void tdl_session_close(struct tdl_session *s)
 }
 
 /* A signal restarts the call, as it does where the wait is for the engine. */
-static int tdl_session_lock(struct mutex *mutex, bool nonblock)
+static int tdl_session_lock(struct tdl_session *s, struct mutex *mutex, bool nonblock)
 {
-	if (nonblock)
-		return mutex_trylock(mutex) ? 0 : -EAGAIN;
-	return mutex_lock_interruptible(mutex) ? -ERESTARTSYS : 0;
+	if (!nonblock)
+		return mutex_lock_interruptible(mutex) ? -ERESTARTSYS : 0;
+	if (mutex_trylock(mutex))
+		return 0;
+	/* Whoever has it says when it is free; unless it just was. */
+	atomic_xchg(&s->turned_away, 1);
+	return mutex_trylock(mutex) ? 0 : -EAGAIN;
+}
+
+static void tdl_session_unlock(struct tdl_session *s, struct mutex *mutex)
+{
+	mutex_unlock(mutex);
+	/* Pairs with the barrier above: either it finds the mutex free, or we find its mark. */
+	smp_mb();
+	if (atomic_read(&s->turned_away) && atomic_xchg(&s->turned_away, 0))
+		wake_up_all(&s->wait);
 }
 
 /* Sleeps until there is a frame; with reading held, so that it stays the first. */
@@ -375,12 +389,12 @@ ssize_t tdl_session_read(struct tdl_session *s, char __user *buf, size_t count, 
 	struct tdl_frame *frame;
 	ssize_t ret;
 
-	ret = tdl_session_lock(&s->reading, nonblock);
+	ret = tdl_session_lock(s, &s->reading, nonblock);
 	if (ret)
 		return ret;
 	frame = tdl_session_await(s, nonblock);
 	ret = IS_ERR(frame) ? PTR_ERR(frame) : tdl_session_deliver(s, frame, buf, count);
-	mutex_unlock(&s->reading);
+	tdl_session_unlock(s, &s->reading);
 	return ret;
 }
 
@@ -453,11 +467,11 @@ ssize_t tdl_session_write(struct tdl_session *s, const char __user *buf, size_t 
 		return -EMSGSIZE;
 	}
 
-	ret = tdl_session_lock(&s->writing, nonblock);
+	ret = tdl_session_lock(s, &s->writing, nonblock);
 	if (ret)
 		return ret;
 	ret = tdl_session_take(s, buf, count, nonblock);
-	mutex_unlock(&s->writing);
+	tdl_session_unlock(s, &s->writing);
 	if (ret == -EPROTO || ret == -EMSGSIZE)
 		tdl_engine_count_refused();
 	return ret;

@@ -43,7 +43,7 @@ struct tdl_withdrawal {
 	struct list_head gone;	/* given back, each with the reference that the table had */
 	unsigned long began;
 	bool found;		/* something that was not given back before */
-	bool kept;		/* something stays */
+	unsigned int kept;	/* so many stay */
 };
 
 /* Taken by who publishes or withdraws; outermost. */
@@ -81,7 +81,7 @@ static void tdl_withdraw_socket(struct tdl_conn *conn, struct tdl_withdrawal *w)
 
 	/* It accepts from it without asking us: its new socket has no reference before. */
 	if (READ_ONCE(conn->kernels)) {
-		w->kept = true;
+		w->kept++;
 		return;
 	}
 	/* What is under way has its verdict, for all have: the work sends the SYN. */
@@ -145,10 +145,10 @@ static int tdl_withdraw_all(struct tdl_withdrawal *w)
 
 	do {
 		w->found = false;
-		w->kept = false;
+		w->kept = 0;
 		tdl_conns_each(tdl_withdraw_one, w);
 		/* Who is still in accept() may add one more. */
-		more = !tdl_withdraw_is_alone(w) || w->found;
+		more = !tdl_withdraw_is_alone(w) || w->found || tdl_conns_count() > w->kept;
 		if (more)
 			ret = tdl_withdraw_pause(w);
 	} while (more && !ret);

@@ -85,6 +85,25 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// As [`command`], for the cargo that runs us, or the one that is found.
+///
+/// What it has told us of our own package is taken out of the environment: build scripts (ring's)
+/// look at it, so that what stands on them would be compiled anew each time that cargo is called
+/// now by us and now by hand.
+pub fn cargo() -> Command {
+    let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_of_our_package) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+fn is_of_our_package(name: &str) -> bool {
+    name == "OUT_DIR" || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+}
+
 /// As [`command`], for tokio; the child is also killed when its handle is dropped.
 pub fn command_async(program: impl AsRef<OsStr>) -> tokio::process::Command {
     let mut command = tokio::process::Command::from(command(program));

@@ -26,7 +26,7 @@ const GPGV: Tool = Tool {
 pub(super) const REAL: &str = "tidelock-vm/real,tidelock-kbuild/real";
 
 pub(super) fn cargo(words: &[&str]) -> Command {
-    let mut cargo = process::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = process::cargo();
     cargo.args(words);
     cargo
 }

@@ -2,7 +2,7 @@
 //! Programs of this workspace that run in the guest beside the distribution's: dynamic ones, with
 //! the userland's libraries.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use tidelock_host::{files, process};
@@ -33,14 +33,12 @@ pub(crate) fn build(root: &Path, target: &Path, packages: &[&str]) -> Result<Pro
     let mut key = KeyBuilder::new("programs", 2);
     let mut entries = Vec::new();
     if !packages.is_empty() {
-        let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut cargo = process::command(program);
+        let mut cargo = process::cargo();
         cargo.args(["build", "--quiet", "--locked", "--workspace"]);
         for package in packages {
             cargo.args(["--bin", package]);
         }
         cargo.arg("--target-dir").arg(target);
-        forget_ourselves(&mut cargo);
         let what = || format!("building {}", packages.join(", "));
         process::run(cargo, Some(root)).with_context(what)?;
     }
@@ -57,20 +55,6 @@ pub(crate) fn build(root: &Path, target: &Path, packages: &[&str]) -> Result<Pro
         entries,
         digest: key.finish(),
     })
-}
-
-/// Takes out what cargo has told us of our own package: build scripts look at it, so that what
-/// they belong to would be compiled anew each time that cargo is called now by us and now by hand.
-fn forget_ourselves(cargo: &mut Command) {
-    let ours = |name: &str| {
-        let of = |prefix| name.starts_with(prefix);
-        name == "OUT_DIR" || of("CARGO_PKG_") || of("CARGO_MANIFEST_")
-    };
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(ours) {
-            cargo.env_remove(name);
-        }
-    }
 }
 
 /// Writes `program` without what debuggers want to `to`, whole or not at all; returns it.

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Builds the guest's `/init` (images/guest) as a static program.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use object::{
     Architecture, Endianness, FileKind, Object as _,
@@ -56,8 +53,7 @@ pub enum GuestError {
 /// # Errors
 /// When cargo fails, or its product is not a static program for the guest's architecture.
 pub fn build(root: &Path, target_dir: &Path) -> Result<Guest, GuestError> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = process::command(cargo);
+    let mut command = process::cargo();
     command
         .args(["build", "--quiet", "--locked", "--package", PROGRAM])
         .args(["--profile", PROFILE, "--target", TARGET, "--target-dir"])
@@ -110,7 +106,7 @@ mod tests {
 
     #[test]
     fn this_dynamic_test_program_is_refused_and_so_is_no_program() {
-        let this = files::read(&env::current_exe().unwrap()).unwrap();
+        let this = files::read(&std::env::current_exe().unwrap()).unwrap();
         assert!(
             check_static(&this)
                 .unwrap_err()

@@ -32,22 +32,22 @@ pub(super) fn policies(_: &mut Report) -> Checked<String> {
     configure(&userland, 20_000)?;
     let daemon = Daemon::serving(&userland)?;
     let mut herd = Actor::start(&format!("herd {ALLOWED} 5"))?;
-    come_to(&mut herd, "ok")?;
+    come_to(&userland, &mut herd, "ok")?;
     let first = generation(&userland)?;
 
     for _ in 0..2 {
         under_load(&userland, &mut herd, &["policy", "activate", CLOSED])?;
         // Each was let in before, and the verdicts are kept for long.
-        come_to(&mut herd, "CONNREFUSED")?;
+        come_to(&userland, &mut herd, "CONNREFUSED")?;
         under_load(&userland, &mut herd, &["policy", "rollback"])?;
-        come_to(&mut herd, "ok")?;
+        come_to(&userland, &mut herd, "ok")?;
     }
 
     let last = generation(&userland)?;
     ensure(first != last, || "the generation stays as it was".into())?;
     for (folder, why) in [(BROKEN, "not valid Rego"), (FAILING, "tests fail")] {
         fails(&userland, &["policy", "activate", folder], 3, why)?;
-        come_to(&mut herd, "ok")?;
+        come_to(&userland, &mut herd, "ok")?;
     }
     ensure(generation(&userland)? == last, || {
         "a policy that is none was counted".into()
@@ -57,7 +57,7 @@ pub(super) fn policies(_: &mut Report) -> Checked<String> {
     write_policy(&userland, POLICY, "package tidelock\ndecision := {\n")?;
     let daemon = Daemon::serving(&userland)?;
     fails(&userland, &["status"], 1, "is not taken")?;
-    come_to(&mut herd, "ok")?;
+    come_to(&userland, &mut herd, "ok")?;
     daemon.stop()?;
     drop((server, herd));
     end(userland)?;
@@ -65,9 +65,13 @@ pub(super) fn policies(_: &mut Report) -> Checked<String> {
 }
 
 /// A round that all comes to this.
-fn come_to(herd: &mut Actor, outcome: &str) -> Checked<()> {
+fn come_to(userland: &Userland, herd: &mut Actor, outcome: &str) -> Checked<()> {
     herd.tell(&format!("go {ROUND}"))?;
-    comes_to(herd, &format!("{outcome}={ROUND}"))
+    let came = comes_to(herd, &format!("{outcome}={ROUND}"));
+    came.or_else(|failure| {
+        let status = super::ask(userland, &["status", "--json"])?.text();
+        Err(Failure::Assertion(format!("{failure}; {status}")))
+    })
 }
 
 /// Changes something while connections are made; each of these is let in or refused.
