@@ -147,6 +147,16 @@ static struct tdl_held *tdl_accept_next(struct tdl_conn *conn)
 	return NULL;
 }
 
+/*
+ * One wake-up may have stood for several connections, and its place may be what others wait for:
+ * who has taken one wakes the next who would.
+ */
+static void tdl_accept_pass_on(struct tdl_conn *conn)
+{
+	if (tdl_accept_has_more(conn) || tdl_held_is_ready(conn))
+		conn->sk->sk_data_ready(conn->sk);
+}
+
 /* A held connection for the caller: whether child has one now. */
 static bool tdl_accept_from_held(struct tdl_conn *conn, struct socket *child)
 {
@@ -154,12 +164,10 @@ static bool tdl_accept_from_held(struct tdl_conn *conn, struct socket *child)
 
 	if (!held)
 		return false;
-	/* Its place may be what those behind it wait for. */
-	if (tdl_accept_has_more(conn))
-		conn->sk->sk_data_ready(conn->sk);
 	tdl_accept_attach(conn, child, held->sk);
 	tdl_accept_show(child, &held->c);
 	tdl_held_free(held);
+	tdl_accept_pass_on(conn);
 	return true;
 }
 
@@ -252,8 +260,11 @@ static bool tdl_accept_look(struct tdl_conn *conn)
 	missed = !--conn->looking && conn->missed;
 	if (missed)
 		conn->missed = false;
+	/* Another has one in hand: he tells whoever polls when he puts it back. */
+	if (!found && conn->looking)
+		conn->missed = true;
 	spin_unlock_bh(&conn->lock);
-	if (found && missed)
+	if (missed && (found || tdl_held_is_ready(conn)))
 		conn->sk->sk_data_ready(conn->sk);
 	return found;
 }
@@ -266,12 +277,12 @@ __poll_t tdl_accept_poll(struct tdl_conn *conn, __poll_t mask)
 	if (tdl_conn_state(conn) != TDL_LISTENING)
 		return mask;
 	/* Most often there is nothing, or nothing to decide. */
-	if (!READ_ONCE(conn->held_count) &&
+	if (!READ_ONCE(conn->held_count) && !READ_ONCE(conn->looking) &&
 	    (!(mask & readable) || tdl_policy_mode() == TDL_OFF))
 		return mask;
 	/* Who only watches decides nothing in another's name, and is told what may be. */
 	if (!tdl_accept_is_acceptors(conn))
-		return tdl_held_is_ready(conn) ? mask | readable : mask;
+		return tdl_held_missed(conn) ? mask | readable : mask;
 	mask &= ~readable;
 	return tdl_accept_look(conn) ? mask | readable : mask;
 }
@@ -313,12 +324,15 @@ int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags)
 			ret = tdl_inner_accept(inner, conn->sock, child, flags | O_NONBLOCK, false);
 		if (!ret && tdl_accept_fresh(conn, child, &c)) {
 			tdl_accept_show(child, &c);
+			tdl_accept_pass_on(conn);
 			return 0;
 		}
 		if (!ret) {
 			/* Refused or held: as if it had never come, but for who would be ended. */
-			if (signal_pending(current))
+			if (signal_pending(current)) {
+				tdl_accept_pass_on(conn);
 				return sock_intr_errno(timeout);
+			}
 			cond_resched();
 			continue;
 		}

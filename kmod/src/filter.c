@@ -143,12 +143,14 @@ static unsigned int tdl_filter_v6(void *priv, struct sk_buff *skb,
 	struct tcphdr space;
 	struct tdl_address remote;
 
-	protocol = ipv6_find_hdr(skb, &offset, IPPROTO_TCP, &fragment, NULL);
-	/* Of a later fragment the protocol is not told; of none is a piece so near the front. */
-	if (fragment)
-		return tdl_filter_hides_flags(fragment, NULL) ? tdl_filter_hidden() : NF_ACCEPT;
+	protocol = ipv6_find_hdr(skb, &offset, -1, &fragment, NULL);
+	/* A chain of headers that is cut, or goes on in a later piece: nobody's but by hand. */
+	if (protocol < 0)
+		return tdl_filter_hidden();
 	if (protocol != IPPROTO_TCP)
 		return NF_ACCEPT;
+	if (fragment)
+		return tdl_filter_hides_flags(fragment, NULL) ? tdl_filter_hidden() : NF_ACCEPT;
 	tcp = skb_header_pointer(skb, offset, sizeof(space), &space);
 	if (tdl_filter_hides_flags(0, tcp))
 		return tdl_filter_hidden();

@@ -49,14 +49,18 @@ static int tdl_gate_pass(struct tdl_pass *pass, struct socket *sock, bool nonblo
 }
 
 /* Data in a SYN: as with a peer that does not take it, one after the other. */
-static int tdl_gate_sendmsg_fast(struct socket *sock, struct msghdr *msg, bool nonblock)
+static int tdl_gate_connect(struct tdl_pass *pass, struct socket *sock, struct msghdr *msg,
+			    bool nonblock)
 {
 	struct sockaddr_storage *address = msg->msg_name;
+	int flags = nonblock ? O_NONBLOCK : 0;
 
 	if (msg->msg_namelen >= sizeof(sa_family_t) && address->ss_family == AF_UNSPEC)
 		return -EOPNOTSUPP;
 	msg->msg_flags &= ~MSG_FASTOPEN;
-	return tdl_ops_connect(sock, msg->msg_name, msg->msg_namelen, nonblock ? O_NONBLOCK : 0);
+	if (pass->conn)
+		return tdl_connect(pass->conn, msg->msg_name, msg->msg_namelen, flags);
+	return tdl_inner(sock)->connect(sock, msg->msg_name, msg->msg_namelen, flags);
 }
 
 static int tdl_gate_sendmsg(struct socket *sock, struct msghdr *msg, size_t size)
@@ -66,15 +70,16 @@ static int tdl_gate_sendmsg(struct socket *sock, struct msghdr *msg, size_t size
 	struct tdl_pass pass;
 	int ret;
 
-	if (fast) {
-		ret = tdl_gate_sendmsg_fast(sock, msg, nonblock);
-		if (ret)
-			return ret;
-	}
-	/* Once connected it does not call again: that would be another connect. */
-	ret = tdl_gate_pass(&pass, sock, nonblock || fast, sock_sndtimeo(sock->sk, nonblock));
-	if (!ret)
+	ret = fast ? tdl_pass_begin(&pass, sock, !nonblock) :
+		     tdl_gate_pass(&pass, sock, nonblock, sock_sndtimeo(sock->sk, nonblock));
+	if (!ret && fast)
+		ret = tdl_gate_connect(&pass, sock, msg, nonblock);
+	if (!ret) {
 		ret = tdl_inner(sock)->sendmsg(sock, msg, size);
+		/* Once connected it must not call again: that would be another connect. */
+		if (fast && ret == -ERESTARTSYS)
+			ret = -EINTR;
+	}
 	tdl_pass_end(&pass);
 	return ret;
 }

@@ -63,17 +63,23 @@ static int tdl_hook_kernels(void)
 static int tdl_hook_users(struct sock *sk)
 {
 	struct socket *sock = sk->sk_socket;
+	int ret = 0;
 
 	/* Another protocol over TCP: the packet filter keeps it from the network. */
 	if (!sock || !tdl_ops_are_kernels(sock) || READ_ONCE(tdl_withdrawn))
 		return 0;
 	/* Asked for as MPTCP: see tdl_mptcp_v4. */
 	sk->sk_protocol = IPPROTO_TCP;
-	if (!tdl_conn_add(sock, GFP_KERNEL))
-		return -ENOMEM;
-	/* Who makes the socket takes the module's reference next (__sock_create()). */
-	tdl_ops_adopt(sock);
-	return 0;
+	/* It is being unloaded: who makes the socket would have no reference of it either. */
+	if (!try_module_get(THIS_MODULE))
+		return 0;
+	if (tdl_conn_add(sock, GFP_KERNEL))
+		/* Who makes the socket takes the module's reference next (__sock_create()). */
+		tdl_ops_adopt(sock);
+	else
+		ret = -ENOMEM;
+	module_put(THIS_MODULE);
+	return ret;
 }
 
 static int tdl_hook_socket(struct sock *sk, int (*inner)(struct sock *sk))
@@ -190,8 +196,11 @@ static int tdl_hook_bare_file(const void *data, struct file *file, unsigned int 
 	conn = tdl_conn_get(sock->sk);
 	if (conn)
 		tdl_conn_put(conn);
-	else if (tdl_ops_give_back_bare(sock))
-		++*(unsigned int *)data;
+	if (conn || !tdl_ops_give_back_bare(sock))
+		return 0;
+	++*(unsigned int *)data;
+	/* Nobody sleeps in an operation of ours. */
+	tdl_recall(sock->sk);
 	return 0;
 }
 

@@ -155,7 +155,7 @@ static int tdl_ops_release(struct socket *sock)
 	return ret;
 }
 
-int tdl_ops_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags)
+static int tdl_ops_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags)
 {
 	struct tdl_pass pass;
 	int ret = tdl_pass_begin(&pass, sock, !(flags & O_NONBLOCK));

@@ -20,8 +20,6 @@ const struct proto_ops *tdl_ops_kernels_v6(void);
 bool tdl_ops_are_kernels(const struct socket *sock);
 bool tdl_ops_are_ours(const struct socket *sock);
 
-int tdl_ops_connect(struct socket *sock, struct tdl_sockaddr *address, int len, int flags);
-
 void tdl_ops_adopt(struct socket *sock);	/* the kernel's become ours: all calls come by us */
 void tdl_ops_gate(struct tdl_conn *conn);	/* the same, again */
 void tdl_ops_settle(struct tdl_conn *conn);	/* data goes past us */

@@ -21,6 +21,7 @@
 #include <linux/sched/signal.h>
 #include <linux/rcupdate_wait.h>
 #include <linux/sysfs.h>
+#include <linux/workqueue.h>
 #include <net/sock.h>
 
 #include "ask.h"
@@ -40,6 +41,7 @@
 #define TDL_LAST_ORDERS (HZ / 2)
 
 struct tdl_withdrawal {
+	struct work_struct pass;
 	struct list_head gone;	/* given back, each with the reference that the table had */
 	unsigned long began;
 	bool found;		/* something that was not given back before */
@@ -103,8 +105,17 @@ static void tdl_withdraw_socket(struct tdl_conn *conn, struct tdl_withdrawal *w)
 static void tdl_withdraw_one(struct tdl_conn *conn, void *data)
 {
 	struct tdl_withdrawal *w = data;
-	struct file *file = tdl_withdraw_file(conn->sk);
+	struct tdl_conn *removed = NULL;
+	struct file *file;
 
+	/* Given up by who made it: swept. */
+	if (!READ_ONCE(conn->sk->sk_socket)) {
+		removed = tdl_conn_remove(conn->sk);
+		if (removed)
+			tdl_conn_put(removed);
+		return;
+	}
+	file = tdl_withdraw_file(conn->sk);
 	/* Being made or released: its turn comes, or it is gone. */
 	if (!file) {
 		w->found = true;
@@ -112,6 +123,16 @@ static void tdl_withdraw_one(struct tdl_conn *conn, void *data)
 	}
 	tdl_withdraw_socket(conn, w);
 	fput(file);
+}
+
+/* In a worker: should ours be the last reference of a file, it is not the writer's to release. */
+static void tdl_withdraw_pass(struct work_struct *work)
+{
+	struct tdl_withdrawal *w = container_of(work, struct tdl_withdrawal, pass);
+
+	w->found = false;
+	w->kept = 0;
+	tdl_conns_each(tdl_withdraw_one, w);
 }
 
 /* Whether nobody is in an operation of what is gone; who sleeps there is recalled. */
@@ -144,9 +165,8 @@ static int tdl_withdraw_all(struct tdl_withdrawal *w)
 	int ret = 0;
 
 	do {
-		w->found = false;
-		w->kept = 0;
-		tdl_conns_each(tdl_withdraw_one, w);
+		queue_work(tdl_sockets_wq, &w->pass);
+		flush_work(&w->pass);
 		/* Who is still in accept() may add one more. */
 		more = !tdl_withdraw_is_alone(w) || w->found || tdl_conns_count() > w->kept;
 		if (more)
@@ -208,7 +228,9 @@ static int tdl_withdraw(void)
 		tdl_hook_withdraw();
 	}
 	tdl_asks_end();
+	INIT_WORK_ONSTACK(&w.pass, tdl_withdraw_pass);
 	ret = tdl_withdraw_all(&w);
+	destroy_work_on_stack(&w.pass);
 	tdl_withdraw_release(&w);
 	if (ret)
 		pr_notice("some sockets could not be given back: %d\n", ret);
