@@ -38,7 +38,7 @@
 
 /* In jiffies: for all of it, and for accepting what has its verdict already. */
 #define TDL_PATIENCE (10 * HZ)
-#define TDL_LAST_ORDERS (HZ / 2)
+#define TDL_LAST_ORDERS (5 * HZ)
 
 struct tdl_withdrawal {
 	struct work_struct pass;
@@ -207,7 +207,7 @@ static void tdl_withdraw_settle(void)
 {
 	int i;
 
-	for (i = 0; i < TDL_LAST_ORDERS; i++) {
+	for (i = 0; i < HZ; i++) {
 		if (module_refcount(THIS_MODULE) <= (tdl_session_is_open() ? 1 : 0))
 			return;
 		schedule_timeout_killable(1);

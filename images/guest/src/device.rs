@@ -117,7 +117,11 @@ impl Device {
     pub(crate) fn ask(&self, id: u64, message: Request) -> Checked<Said> {
         self.try_ask(id, message)?
             .map_err(Failure::system(format!("write {message:?} to {PATH}")))?;
-        let said = self.answer()?;
+        // Questions that wait are told to each new opener, and may come before the answer.
+        let mut said = self.answer()?;
+        while matches!(said.frame()?.message, Answer::Ask(_)) {
+            said = self.answer()?;
+        }
         let answered = said.frame()?.id;
         ensure(answered == id, || {
             format!("the answer to frame {id} carries the id {answered}")

@@ -29,17 +29,11 @@ const LONG_MS: u32 = 60_000;
 /// Users share by chance, one in 256 with another: of so many not all are root's.
 const OTHERS: [u32; 3] = [1000, 1001, 1002];
 
-/// Past the questions that a new opener is told of.
 fn status() -> Checked<Status> {
     let (device, _) = Device::greet()?;
-    let mut said = device.ask(1, Request::Status)?;
-    loop {
-        match said.frame()?.message {
-            Answer::Status(status) => return Ok(status),
-            Answer::Ask(_) => {}
-            other => return Err(Failure::Assertion(format!("Status came to {other:?}"))),
-        }
-        said = device.answer()?;
+    match device.ask(1, Request::Status)?.frame()?.message {
+        Answer::Status(status) => Ok(status),
+        other => Err(Failure::Assertion(format!("Status came to {other:?}"))),
     }
 }
 

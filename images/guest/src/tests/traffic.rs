@@ -62,7 +62,15 @@ fn under_traffic(report: &mut Report) -> Checked<String> {
         configure(Mode::Enforce, LONG_MS)?;
         let decider = Decider::start(everything)?;
         // Both ends of a new connection.
-        decider.await_seen(2)?;
+        let seen = decider.await_seen(2);
+        if let Err(failure) = seen {
+            // The client may have ended for a reason of its own, which says more.
+            let said = client.line_within(Duration::from_secs(1));
+            let said = said.unwrap_or_else(|_| "nothing".into());
+            return Err(Failure::Assertion(format!(
+                "{failure}; the client said {said}"
+            )));
+        }
         is_kept()?;
         switch("1")?;
         decider.stop()?;
