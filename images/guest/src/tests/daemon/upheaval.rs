@@ -38,7 +38,7 @@ struct Crowd {
 pub(super) fn upheaval(report: &mut Report) -> Checked<String> {
     let (userland, mut server) = begin()?;
     write_policy(&userland, POLICY, BY_PORT)?;
-    configure(&userland, 30_000)?;
+    configure(&userland, 60_000)?;
     let mut daemon = Daemon::serving(&userland)?;
     let mut crowd = Crowd {
         keeper: Actor::start(&format!("keep {ALLOWED} {OPEN} {ADDRESSES}"))?,
