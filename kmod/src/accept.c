@@ -22,6 +22,7 @@
 #include "conn.h"
 #include "decide.h"
 #include "held.h"
+#include "hook.h"
 #include "ops.h"
 #include "policy.h"
 #include "recall.h"
@@ -60,6 +61,7 @@ static void tdl_accept_show(struct socket *child, const struct tdl_case *c)
 		return;
 	spin_lock_bh(&conn->lock);
 	conn->c = *c;
+	conn->c.ask = NULL;
 	conn->state = TDL_DECIDED;
 	spin_unlock_bh(&conn->lock);
 	tdl_ops_settle(conn);
@@ -128,6 +130,20 @@ static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 	return tdl_decide(conn->sk, &held->c);
 }
 
+/*
+ * Holds it until it is decided. Not when the listener has been given back meanwhile: the mode is
+ * off then, and it is the caller's.
+ */
+static bool tdl_accept_hold(struct tdl_conn *conn, struct tdl_held *held)
+{
+	if (tdl_held_put(conn, held))
+		return true;
+	if (tdl_hook_is_withdrawn())
+		return false;
+	tdl_held_kill(held);
+	return true;
+}
+
 /* The first held connection that the caller may have, and has now; NULL when there is none. */
 static struct tdl_held *tdl_accept_next(struct tdl_conn *conn)
 {
@@ -135,8 +151,9 @@ static struct tdl_held *tdl_accept_next(struct tdl_conn *conn)
 
 	while ((held = tdl_held_take(conn))) {
 		if (!tdl_held_decide(conn, held)) {
-			tdl_held_put(conn, held);
-			continue;
+			if (tdl_accept_hold(conn, held))
+				continue;
+			held->allowed = true;
 		}
 		if (!held->allowed)
 			held->allowed = tdl_decide_allows(&held->c);
@@ -191,9 +208,13 @@ static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child, struct
 		return false;
 	}
 	held = tdl_held_new(conn, child, c);
-	if (held)
-		tdl_held_put(conn, held);
-	return false;
+	if (!held || tdl_accept_hold(conn, held))
+		return false;
+	tdl_accept_attach(conn, child, held->sk);
+	/* With its question. */
+	tdl_held_free(held);
+	c->ask = NULL;
+	return true;
 }
 
 /* Takes one from the kernel's queue and holds it: 0, -EAGAIN when there is none, another errno. */
@@ -214,7 +235,8 @@ static int tdl_accept_take(struct tdl_conn *conn)
 		held = tdl_held_new(conn, child, &c);
 		if (held) {
 			held->allowed = true;
-			tdl_held_put(conn, held);
+			if (!tdl_held_put(conn, held))
+				tdl_held_kill(held);
 		}
 	}
 	/* It has no operations: nothing but its memory goes. */
@@ -230,10 +252,10 @@ static bool tdl_accept_search(struct tdl_conn *conn)
 
 	for (i = 0; i < TDL_LOOKS; i++) {
 		held = tdl_accept_next(conn);
-		if (held) {
-			tdl_held_put(conn, held);
+		if (held && tdl_held_put(conn, held))
 			return true;
-		}
+		if (held)
+			tdl_held_kill(held);
 		ret = tdl_accept_take(conn);
 		if (ret)
 			return ret != -EAGAIN;

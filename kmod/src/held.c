@@ -72,9 +72,9 @@ static void tdl_held_fire(struct tdl_watch *watch)
 
 /*
  * Keeps a connection until its question, which held->c has, is decided; or, before the others,
- * one that is decided, until it is accepted.
+ * one that is decided, until it is accepted. Not when the listener is closed, or given back.
  */
-void tdl_held_put(struct tdl_conn *conn, struct tdl_held *held)
+bool tdl_held_put(struct tdl_conn *conn, struct tdl_held *held)
 {
 	bool closed;
 
@@ -92,8 +92,7 @@ void tdl_held_put(struct tdl_conn *conn, struct tdl_held *held)
 		}
 	}
 	spin_unlock_bh(&conn->lock);
-	if (closed)
-		tdl_held_kill(held);
+	return !closed;
 }
 
 /* The first connection whose verdict is in, now the caller's; NULL when there is none. */

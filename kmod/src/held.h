@@ -33,7 +33,7 @@ struct tdl_held *tdl_held_new(struct tdl_conn *conn, struct socket *child,
 void tdl_held_free(struct tdl_held *held);	/* the connection is another's now */
 void tdl_held_kill(struct tdl_held *held);
 
-void tdl_held_put(struct tdl_conn *conn, struct tdl_held *held);
+bool tdl_held_put(struct tdl_conn *conn, struct tdl_held *held);
 struct tdl_held *tdl_held_take(struct tdl_conn *conn);
 
 bool tdl_held_is_ready(struct tdl_conn *conn);
