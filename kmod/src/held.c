@@ -113,19 +113,26 @@ struct tdl_held *tdl_held_take(struct tdl_conn *conn)
 	return found;
 }
 
+/* With conn->lock held. */
+static bool tdl_held_any_decided(const struct tdl_conn *conn)
+{
+	const struct tdl_held *held;
+
+	list_for_each_entry(held, &conn->held, node) {
+		if (tdl_held_is_decided(held))
+			return true;
+	}
+	return false;
+}
+
 bool tdl_held_is_ready(struct tdl_conn *conn)
 {
-	struct tdl_held *held;
-	bool ready = false;
+	bool ready;
 
 	if (!READ_ONCE(conn->held_count))
 		return false;
 	spin_lock_bh(&conn->lock);
-	list_for_each_entry(held, &conn->held, node) {
-		ready = tdl_held_is_decided(held);
-		if (ready)
-			break;
-	}
+	ready = tdl_held_any_decided(conn);
 	spin_unlock_bh(&conn->lock);
 	return ready;
 }
@@ -133,17 +140,12 @@ bool tdl_held_is_ready(struct tdl_conn *conn)
 /* Nothing was found. Whether that has changed; if it may yet, by who polls, he wakes us. */
 bool tdl_held_missed(struct tdl_conn *conn)
 {
-	struct tdl_held *held;
-	bool ready = false;
+	bool ready;
 
 	spin_lock_bh(&conn->lock);
 	if (conn->looking)
 		conn->missed = true;
-	list_for_each_entry(held, &conn->held, node) {
-		ready = tdl_held_is_decided(held);
-		if (ready)
-			break;
-	}
+	ready = tdl_held_any_decided(conn);
 	spin_unlock_bh(&conn->lock);
 	return ready;
 }

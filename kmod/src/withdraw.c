@@ -23,6 +23,7 @@
 #include <linux/sysfs.h>
 #include <linux/workqueue.h>
 #include <net/sock.h>
+#include <net/tcp_states.h>
 
 #include "ask.h"
 #include "compat.h"
@@ -188,6 +189,12 @@ static void tdl_withdraw_release(struct tdl_withdrawal *w)
 	synchronize_rcu_tasks();
 	list_for_each_entry_safe(conn, next, &w->gone, leaving) {
 		list_del_init(&conn->leaving);
+		/*
+		 * Up to 6.6 accept() reads the operations twice: who read ours for the new socket,
+		 * and the kernel's to sleep in, keeps a reference until somebody connects.
+		 */
+		if (READ_ONCE(conn->sk->sk_state) == TCP_LISTEN)
+			tdl_recall(conn->sk);
 		tdl_conn_put(conn);
 	}
 	/* Such new sockets, by now. */
