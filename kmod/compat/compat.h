@@ -15,7 +15,10 @@
 #include <linux/rcupdate.h>
 #include <linux/time64.h>
 #include <linux/version.h>
+#include <net/inet6_hashtables.h>
+#include <net/inet_hashtables.h>
 #include <net/sock.h>
+#include <net/tcp.h>
 
 #include "compat_config.h"
 
@@ -122,5 +125,37 @@ static inline void tdl_sk_error_report(struct sock *sk)
 	sk->sk_error_report(sk);
 #endif
 }
+
+/*
+ * The listener that gets what comes from the remote address to the local one by this interface,
+ * without a reference. Under rcu_read_lock().
+ */
+static inline struct sock *tdl_lookup_listener_v4(struct net *net, __be32 remote,
+						  __be16 remote_port, __be32 local,
+						  unsigned short port, int interface)
+{
+#if TDL_HAVE_LOOKUP_LISTENER_HASHINFO
+	return __inet_lookup_listener(net, net->ipv4.tcp_death_row.hashinfo, NULL, 0, remote,
+				      remote_port, local, port, interface, 0);
+#else
+	return __inet_lookup_listener(net, NULL, 0, remote, remote_port, local, port, interface,
+				      0);
+#endif
+}
+
+#if IS_ENABLED(CONFIG_IPV6)
+static inline struct sock *tdl_lookup_listener_v6(struct net *net, const struct in6_addr *remote,
+						  __be16 remote_port,
+						  const struct in6_addr *local,
+						  unsigned short port, int interface)
+{
+#if TDL_HAVE_LOOKUP_LISTENER_HASHINFO
+	return inet6_lookup_listener(net, net->ipv4.tcp_death_row.hashinfo, NULL, 0, remote,
+				     remote_port, local, port, interface, 0);
+#else
+	return inet6_lookup_listener(net, NULL, 0, remote, remote_port, local, port, interface, 0);
+#endif
+}
+#endif
 
 #endif /* TIDELOCK_COMPAT_H */

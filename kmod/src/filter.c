@@ -23,6 +23,7 @@
 #include <net/sock.h>
 
 #include "address.h"
+#include "compat.h"
 #include "conn.h"
 #include "counters.h"
 #include "filter.h"
@@ -47,17 +48,13 @@ static const struct sock *tdl_filter_owner(const struct sk_buff *skb)
 	return sk;
 }
 
-static bool tdl_filter_may_pass(const struct sk_buff *skb, const struct tcphdr *tcp,
+static bool tdl_filter_may_pass(const struct sock *sk, const struct tcphdr *tcp,
 				const struct tdl_address *remote)
 {
-	const struct sock *sk = tdl_filter_owner(skb);
 	struct tdl_address own;
 
 	if (tdl_policy_exempts(remote))
 		return true;
-	/* An answer by SYN cookie: what comes of it is decided when it is accepted. */
-	if (!skb->sk)
-		return tcp->ack;
 	if (!sk)
 		return false;
 	/* The kernel's own transports; but not those that carry user space's data unseen. */
@@ -73,13 +70,13 @@ static bool tdl_filter_may_pass(const struct sk_buff *skb, const struct tcphdr *
 	return !memcmp(&own, remote, sizeof(own)) && tdl_conn_covers(sk, remote, ntohl(tcp->seq));
 }
 
-static unsigned int tdl_filter_judge(const struct sk_buff *skb, const struct tcphdr *tcp,
+static unsigned int tdl_filter_judge(const struct sock *sk, const struct tcphdr *tcp,
 				     const struct tdl_address *remote)
 {
 	u32 mode = tdl_policy_mode();
 
 	/* Always, for it notes where a decided connection goes. */
-	if (tdl_filter_may_pass(skb, tcp, remote) || mode == TDL_OFF)
+	if (tdl_filter_may_pass(sk, tcp, remote) || mode == TDL_OFF)
 		return NF_ACCEPT;
 	if (mode == TDL_PERMISSIVE) {
 		tdl_count(would_deny);
@@ -111,12 +108,27 @@ static unsigned int tdl_filter_hidden(void)
 	return NF_ACCEPT;
 }
 
+/*
+ * An answer by SYN cookie has no socket, and what comes of it inherits the operations of the
+ * listener: the one that the kernel will find for the client's next segment must be ours. Under
+ * RCU, as every hook.
+ */
+static const struct sock *tdl_filter_cookie_v4(const struct nf_hook_state *state,
+					       const struct iphdr *ip, const struct tcphdr *tcp)
+{
+	if (!tcp->ack)
+		return NULL;
+	return tdl_lookup_listener_v4(state->net, ip->daddr, tcp->dest, ip->saddr,
+				      ntohs(tcp->source), state->out ? state->out->ifindex : 0);
+}
+
 static unsigned int tdl_filter_v4(void *priv, struct sk_buff *skb,
 				  const struct nf_hook_state *state)
 {
 	const struct iphdr *ip = ip_hdr(skb);
 	unsigned int offset = (ntohs(ip->frag_off) & IP_OFFSET) * 8;
 	const struct tcphdr *tcp;
+	const struct sock *sk;
 	struct tcphdr space;
 	struct tdl_address remote;
 
@@ -129,16 +141,28 @@ static unsigned int tdl_filter_v4(void *priv, struct sk_buff *skb,
 	if (!tcp || !tcp->syn)
 		return NF_ACCEPT;
 	tdl_address_v4(&remote, ip->daddr, tcp->dest);
-	return tdl_filter_judge(skb, tcp, &remote);
+	sk = skb->sk ? tdl_filter_owner(skb) : tdl_filter_cookie_v4(state, ip, tcp);
+	return tdl_filter_judge(sk, tcp, &remote);
 }
 
 #if IS_ENABLED(CONFIG_IPV6)
+static const struct sock *tdl_filter_cookie_v6(const struct nf_hook_state *state,
+					       const struct ipv6hdr *ip, const struct tcphdr *tcp)
+{
+	if (!tcp->ack)
+		return NULL;
+	return tdl_lookup_listener_v6(state->net, &ip->daddr, tcp->dest, &ip->saddr,
+				      ntohs(tcp->source), state->out ? state->out->ifindex : 0);
+}
+
 static unsigned int tdl_filter_v6(void *priv, struct sk_buff *skb,
 				  const struct nf_hook_state *state)
 {
 	unsigned int offset = 0;
 	unsigned short fragment = 0;
+	const struct ipv6hdr *ip = ipv6_hdr(skb);
 	const struct tcphdr *tcp;
+	const struct sock *sk;
 	int protocol;
 	struct tcphdr space;
 	struct tdl_address remote;
@@ -156,8 +180,9 @@ static unsigned int tdl_filter_v6(void *priv, struct sk_buff *skb,
 		return tdl_filter_hidden();
 	if (!tcp->syn)
 		return NF_ACCEPT;
-	tdl_address_v6(&remote, &ipv6_hdr(skb)->daddr, tcp->dest);
-	return tdl_filter_judge(skb, tcp, &remote);
+	tdl_address_v6(&remote, &ip->daddr, tcp->dest);
+	sk = skb->sk ? tdl_filter_owner(skb) : tdl_filter_cookie_v6(state, ip, tcp);
+	return tdl_filter_judge(sk, tcp, &remote);
 }
 #endif
 

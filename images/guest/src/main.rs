@@ -42,8 +42,8 @@ fn main() -> ExitCode {
         (Some(child::TERMINAL), Some(tty)) => child::terminal(&tty),
         // The factory asks before it boots anything.
         (Some("--list"), None) => {
-            for name in tests::names() {
-                println!("{name}");
+            for line in tests::list() {
+                println!("{line}");
             }
             ExitCode::SUCCESS
         }

@@ -21,6 +21,28 @@ pub(crate) fn set(path: &str, value: &str) -> Checked<()> {
     fs::write(path, value).map_err(Failure::system(format!("write {value:?} to {path}")))
 }
 
+/// A setting of the kernel that is as it was before when this goes.
+pub(crate) struct Setting {
+    path: &'static str,
+    before: String,
+}
+
+impl Setting {
+    /// Writes it, and remembers what it was.
+    pub(crate) fn new(path: &'static str, value: &str) -> Checked<Self> {
+        let before = read(path)?.trim_end().to_owned();
+        set(path, value)?;
+        Ok(Self { path, before })
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        // The next test in this machine would see the difference, and nothing else does.
+        let _ = set(self.path, &self.before);
+    }
+}
+
 /// A line of `/proc/modules`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Module {

@@ -43,6 +43,7 @@ impl Stage {
                 Err(Failure::UnknownTest(format!("{:?}; see LIST", run.test))),
             )?,
         }
+        child::bury();
         self.stream.mark(&end_marker(&run.test))?;
         heart.stop();
         self.say(&format!("DONE {}", run.test))

@@ -336,6 +336,7 @@ pub(crate) fn spec(lab: &Lab, kernel: Kernel, module: PathBuf, logs: &Path) -> C
     spec.module = Some(module);
     spec.extra.clone_from(&lab.programs.entries);
     spec.tests.clone_from(&lab.tests);
+    spec.sharing.clone_from(&lab.sharing);
     spec.mib = profile.memory_mib;
     spec.limits = spec::Limits {
         boot: std::time::Duration::from_secs(profile.boot_seconds.into()),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What all cells of a run share.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use tidelock_archive::Fetcher;
@@ -24,6 +24,7 @@ use super::{
     core::{self, Core},
     programs::{self, Programs},
     results::Results,
+    selection::{self, Offer},
     sources::{self, Plans},
     userland::{self, Recipe},
 };
@@ -70,6 +71,8 @@ pub(crate) struct Lab {
     pub(crate) tier: Tier,
     /// The tests to run, in order.
     pub(crate) tests: Vec<String>,
+    /// Those of the guest's that may follow another in one machine.
+    pub(crate) sharing: BTreeSet<String>,
     /// Whether every kernel of the tier, and every test, is to be run.
     pub(crate) complete: bool,
     /// Kernels that are listed and not served, for a run that tells of all.
@@ -133,8 +136,7 @@ impl Lab {
             anyhow::Ok((guest::build(&root, &target)?, programs))
         });
         let (guest, programs) = built.await??;
-        let tests =
-            super::selection::chosen(&super::selection::of_guest(&guest.path)?, &request.tests)?;
+        let Offer { tests, sharing } = selection::offered(&guest.path)?.chosen(&request.tests)?;
         let sources = Sources::read(&request.root.join("kmod"))?;
         let userlands = Recipe::read(&request.root, &plans.matrix, &plans.lock)?;
         let package = &plans.lock.rust_src;
@@ -167,6 +169,7 @@ impl Lab {
             plans,
             tier: request.tier,
             tests,
+            sharing,
             complete,
             missing,
             rerun: request.rerun,

@@ -1,27 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Which tests the guest has, and which of them were asked for.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tidelock_host::process;
 
 use crate::exit::UsageError;
 
-/// The tests of a guest, in the order it runs them in: it is asked, so that no list here can
-/// fall behind.
-pub(crate) fn of_guest(guest: &Path) -> Result<Vec<String>> {
+/// What a guest offers.
+#[derive(PartialEq, Eq, Debug, Default)]
+pub(crate) struct Offer {
+    /// The names of its tests, in the order it runs them in.
+    pub(crate) tests: Vec<String>,
+    /// Those of them that may follow another in one machine.
+    pub(crate) sharing: BTreeSet<String>,
+}
+
+impl Offer {
+    /// Without the tests that fit none of the patterns, if there are any.
+    pub(crate) fn chosen(self, globs: &[String]) -> Result<Self> {
+        Ok(Self {
+            tests: chosen(&self.tests, globs)?,
+            ..self
+        })
+    }
+}
+
+/// The tests of a guest: it is asked, so that no list here can fall behind.
+pub(crate) fn offered(guest: &Path) -> Result<Offer> {
     let mut list = process::command(guest);
     list.arg("--list");
     let text = process::run(list, None).context("asking the guest for its tests")?;
-    Ok(String::from_utf8(text)?
-        .lines()
-        .map(str::to_owned)
-        .collect())
+    read(&String::from_utf8(text)?)
+}
+
+/// Reads `tidelock-guest --list`: a test a line, and whether it is shared.
+fn read(text: &str) -> Result<Offer> {
+    let mut offer = Offer::default();
+    for line in text.lines() {
+        let (name, shares) = match *line.split(' ').collect::<Vec<_>>() {
+            [name] if !name.is_empty() => (name, false),
+            [name, "shared"] => (name, true),
+            _ => bail!("the guest lists a test as {line:?}"),
+        };
+        offer.tests.push(name.to_owned());
+        if shares {
+            offer.sharing.insert(name.to_owned());
+        }
+    }
+    Ok(offer)
 }
 
 /// The tests that fit one of the patterns; all when there is none.
-pub(crate) fn chosen(all: &[String], globs: &[String]) -> Result<Vec<String>> {
+fn chosen(all: &[String], globs: &[String]) -> Result<Vec<String>> {
     let mut patterns = Vec::new();
     for glob in globs {
         let pattern = glob::Pattern::new(glob)
@@ -41,6 +73,20 @@ pub(crate) fn chosen(all: &[String], globs: &[String]) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_says_which_of_its_tests_share_a_machine() {
+        let offer = read("load.module\npolicy.off shared\n").unwrap();
+        assert_eq!(offer.tests, ["load.module", "policy.off"]);
+        assert_eq!(
+            offer.sharing.into_iter().collect::<Vec<_>>(),
+            ["policy.off"]
+        );
+        for bad in ["load.module alone", "", "a shared b"] {
+            let error = read(&format!("{bad}\n")).unwrap_err().to_string();
+            assert!(error.contains(&format!("{bad:?}")), "{error}");
+        }
+    }
 
     #[test]
     fn patterns_choose_in_the_order_of_the_guest_and_must_fit_something() {

@@ -14,6 +14,7 @@ pub mod ktap;
 pub mod machine;
 pub mod run;
 pub mod scan;
+mod shared;
 pub mod shell;
 pub mod spec;
 pub mod state;

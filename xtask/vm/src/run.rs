@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A cell: boot once, then each test in a machine of its own.
+//! A cell: boot once, then tests in copies of that machine: one of its own each, or one for a
+//! row of short ones.
 
 use std::{
     path::Path,
@@ -18,9 +19,10 @@ use crate::{
         arguments::{Machine, Memory, Start},
         socket_dir,
     },
+    shared::{Account, Shared},
     spec::{CellOutcome, CellSpec, Event, Events, Origin},
     state::Saved,
-    watch::{End, Heard, Patience, drain, watch},
+    watch::Patience,
 };
 
 /// Boots the cell's kernel, or finds its saved state, and runs its tests one after another.
@@ -107,9 +109,15 @@ async fn fill(engine: &Engine, spec: &CellSpec, events: &dyn Events, outcome: &m
             .insert("boot".into(), saved.facts.boot_ms);
     }
     let began = Instant::now();
-    for name in &spec.tests {
+    let mut bench = Bench {
+        engine,
+        spec,
+        saved: &saved,
+        machine: None,
+    };
+    for (index, name) in spec.tests.iter().enumerate() {
         events.tell(Event::Testing(name));
-        let (report, crash) = test(engine, spec, &saved, name).await;
+        let (report, crash) = bench.test(name, !spec.goes_on(index)).await;
         events.tell(Event::Tested(&report));
         let reason = format!("{} ({name})", report.detail);
         outcome.worse(report.status, &reason, crash);
@@ -120,82 +128,85 @@ async fn fill(engine: &Engine, spec: &CellSpec, events: &dyn Events, outcome: &m
     }
 }
 
-/// One test, tried again when the factory's own tools fail; a verdict is never rolled again.
-async fn test(
-    engine: &Engine,
-    spec: &CellSpec,
-    saved: &Saved,
-    name: &str,
-) -> (TestReport, Option<Crash>) {
-    let began = Instant::now();
-    let mut logs = spec.logs.join(name);
-    let mut judgement = attempt(engine, spec, saved, name, &logs).await;
-    if judgement.again == Again::Once {
-        let first = judgement.detail;
-        logs = spec.logs.join(format!("{name}.again"));
-        judgement = attempt(engine, spec, saved, name, &logs).await;
-        judgement.measured.insert("first_attempt".into(), first);
+/// Where tests are run.
+struct Bench<'a> {
+    engine: &'a Engine,
+    spec: &'a CellSpec,
+    saved: &'a Saved,
+    /// What the test before left for the next.
+    machine: Option<Shared>,
+}
+
+impl Bench<'_> {
+    /// One test, tried again when the factory's own tools fail; a verdict is never rolled again.
+    /// After the `last` of those that share it, the machine ends.
+    async fn test(&mut self, name: &str, last: bool) -> (TestReport, Option<Crash>) {
+        let began = Instant::now();
+        let logs = self.spec.logs.join(name);
+        let mut judgement = self.attempt(name, last, &logs).await;
+        if judgement.again == Again::Once {
+            let first = judgement.detail;
+            let logs = self.spec.logs.join(format!("{name}.again"));
+            judgement = self.attempt(name, last, &logs).await;
+            judgement.measured.insert("first_attempt".into(), first);
+        }
+        let report = TestReport {
+            name: name.into(),
+            status: judgement.status,
+            duration_ms: millis(began.elapsed()),
+            detail: judgement.detail,
+            measured: judgement.measured,
+        };
+        (report, judgement.crash)
     }
-    let report = TestReport {
-        name: name.into(),
-        status: judgement.status,
-        duration_ms: millis(began.elapsed()),
-        detail: judgement.detail,
-        measured: judgement.measured,
-    };
-    (report, judgement.crash)
-}
 
-async fn attempt(
-    engine: &Engine,
-    spec: &CellSpec,
-    saved: &Saved,
-    name: &str,
-    logs: &Path,
-) -> Judgement {
-    let mut heard = Heard::default();
-    let end = match perform(engine, spec, saved, name, logs, &mut heard).await {
-        Ok(end) => end,
-        Err(error) => return Judgement::infrastructure(&error.to_string()),
-    };
-    let serial = match boot::keep(logs, &heard).and_then(|()| boot::serial_of(logs)) {
-        Ok(serial) => serial,
-        Err(error) => return Judgement::infrastructure(&error.to_string()),
-    };
-    judge::test(&Evidence {
-        test: name,
-        end: &end,
-        ktap: &heard.ktap,
-        kmsg: &heard.kmsg,
-        after: saved.facts.last_record,
-        serial: &serial,
-    })
-}
+    async fn attempt(&mut self, name: &str, last: bool, logs: &Path) -> Judgement {
+        let (mut machine, account) = match self.perform(name, last, logs).await {
+            Ok(performed) => performed,
+            Err(error) => return Judgement::infrastructure(&error.to_string()),
+        };
+        let mut judgement = judge::test(&Evidence {
+            test: name,
+            end: &account.end,
+            ktap: &account.heard.ktap,
+            kmsg: &account.heard.kmsg,
+            after: account.after,
+            serial: &account.serial,
+        });
+        if judgement.status == Status::Pass {
+            self.machine = (!last).then_some(machine);
+        } else {
+            machine.end().await;
+            if !account.ran.is_empty() {
+                let before = account.ran.join(" ");
+                judgement.measured.insert("machine_had_run".into(), before);
+            }
+        }
+        judgement
+    }
 
-/// Restores the machine, has the guest run the test, and listens to the end.
-async fn perform(
-    engine: &Engine,
-    spec: &CellSpec,
-    saved: &Saved,
-    name: &str,
-    logs: &Path,
-    heard: &mut Heard,
-) -> Result<End, MachineError> {
-    let began = Instant::now();
-    let mut vm = restore(engine, spec, saved, logs).await?;
-    heard.note(began, "restored");
-    let order = order(name)?;
-    heard.note(began, &format!("> {order}"));
-    vm.order(&order).await?;
-    let patience = Patience {
-        silence: spec.limits.silence,
-        total: spec.limits.test,
-    };
-    let end = watch(&mut vm, heard, "DONE", patience).await;
-    // Nothing it could still do counts; what it said is in the sockets.
-    let _ = vm.child.kill().await;
-    drain(&mut vm, heard).await;
-    Ok(end)
+    /// Takes the machine, or restores one, and has the guest run the test.
+    async fn perform(
+        &mut self,
+        name: &str,
+        last: bool,
+        logs: &Path,
+    ) -> Result<(Shared, Account), MachineError> {
+        let mut machine = if let Some(machine) = self.machine.take() {
+            machine
+        } else {
+            let vm = restore(self.engine, self.spec, self.saved, logs).await?;
+            Shared::new(vm, logs, self.saved.facts.last_record)
+        };
+        let patience = Patience {
+            silence: self.spec.limits.silence,
+            total: self.spec.limits.test,
+        };
+        let account = machine
+            .run(name, &order(name)?, patience, last, logs)
+            .await?;
+        Ok((machine, account))
+    }
 }
 
 /// A copy of the saved machine, running.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a cell is booted from, and what comes of it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use tidelock_model::{Crash, Durations, Sha256, Status, TestReport};
 
@@ -47,6 +47,8 @@ pub struct CellSpec {
     pub parameters: Vec<String>,
     /// The names of the tests, in the order to run them in.
     pub tests: Vec<String>,
+    /// Those of them that may follow another in the same machine.
+    pub sharing: BTreeSet<String>,
     /// Of time.
     pub limits: Limits,
     /// Of memory, in MiB.
@@ -70,12 +72,22 @@ impl CellSpec {
             disks: Vec::new(),
             parameters: Vec::new(),
             tests: Vec::new(),
+            sharing: BTreeSet::new(),
             limits: Limits::default(),
             mib: 256,
             processors: 1,
             clock: Clock::Host,
             logs,
         }
+    }
+
+    /// Whether the test at `index` and the one behind it share a machine.
+    pub fn goes_on(&self, index: usize) -> bool {
+        let shares = |index| {
+            let test = self.tests.get(index);
+            test.is_some_and(|test| self.sharing.contains(test))
+        };
+        shares(index) && shares(index + 1)
     }
 
     /// The kernel's command line.

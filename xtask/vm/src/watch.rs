@@ -65,6 +65,18 @@ impl Heard {
             .extend([format!("{seconds:9.3} "), line.into(), "\n".into()]);
     }
 
+    /// Takes away what belongs to the next test on the same machine: half a line of the log or
+    /// of the control port.
+    #[must_use]
+    pub fn split_rest(&mut self) -> Self {
+        let whole = self.kmsg.iter().rposition(|byte| *byte == b'\n');
+        Self {
+            kmsg: self.kmsg.split_off(whole.map_or(0, |end| end + 1)),
+            control: std::mem::take(&mut self.control),
+            ..Self::default()
+        }
+    }
+
     /// The whole lines that have come on the control port.
     fn lines(&mut self, began: Instant) -> Vec<String> {
         let Some(end) = self.control.iter().rposition(|byte| *byte == b'\n') else {
@@ -175,6 +187,27 @@ mod tests {
         for line in ["BEAT 7", "DONEx", "", "READY 1 6.1"] {
             assert_eq!(said(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn half_a_line_is_the_next_tests() {
+        let mut heard = Heard {
+            ktap: b"ok 1 a\n".into(),
+            kmsg: b"6,1,1,-;one\n6,2,2,-;tw".into(),
+            control: b"BEA".into(),
+            transcript: "said\n".into(),
+        };
+        let rest = heard.split_rest();
+        assert_eq!(
+            (&rest.kmsg[..], &rest.control[..]),
+            (&b"6,2,2,-;tw"[..], &b"BEA"[..])
+        );
+        assert!(rest.ktap.is_empty() && rest.transcript.is_empty());
+        assert_eq!(heard.kmsg, b"6,1,1,-;one\n");
+        assert_eq!(
+            (&heard.ktap[..], heard.transcript.as_str()),
+            (&b"ok 1 a\n"[..], "said\n")
+        );
     }
 
     #[test]

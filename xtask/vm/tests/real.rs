@@ -223,6 +223,50 @@ async fn copies_share_neither_chance_nor_clock() {
     assert_eq!(drawn.len(), 3, "{drawn:?}");
 }
 
+/// Tests share a machine as long as they pass: what fails says who was there before, and the next
+/// one has a machine of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn short_tests_share_a_machine() {
+    let bench = Bench::new();
+    let names = [
+        "corpus.chance",
+        "corpus.chance_again",
+        "corpus.not_ok",
+        "corpus.no_verdict",
+        "corpus.kmsg_lost",
+    ];
+    let mut spec = bench.spec(&names);
+    spec.sharing = names[..4].iter().map(|name| (*name).to_owned()).collect();
+    let (outcome, _) = bench.run(&spec).await;
+    let [first, second, fails, new, alone] = &outcome.tests[..] else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!((first.status, second.status), (Status::Pass, Status::Pass));
+    assert_ne!(first.measured["random"], second.measured["random"]);
+    assert_eq!(fails.status, Status::Fail);
+    assert_eq!(
+        fails.measured["machine_had_run"],
+        "corpus.chance corpus.chance_again"
+    );
+    for lone in [new, alone] {
+        assert_eq!(lone.status, Status::Fail);
+        assert!(!lone.measured.contains_key("machine_had_run"), "{lone:?}");
+    }
+    let machines = |name: &str| spec.logs.join(name).join("qemu.sh").is_file();
+    assert_eq!(names.map(machines), [true, false, false, true, true]);
+    for name in names {
+        let log = |log| fs::read_to_string(spec.logs.join(name).join(log)).unwrap();
+        assert!(log("control.log").contains("> RUN"), "{name}");
+        assert!(
+            !log("kmsg.log").is_empty() || name == "corpus.no_verdict",
+            "{name}"
+        );
+        log("serial.log");
+    }
+    let second = fs::read_to_string(spec.logs.join("corpus.chance_again/kmsg.log")).unwrap();
+    assert!(!second.contains("end of corpus.chance\n"), "{second}");
+}
+
 /// A kernel that has mismeasured its processor's counter is no ground for a verdict.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_clock_is_the_factorys_trouble() {

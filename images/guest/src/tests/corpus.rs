@@ -31,7 +31,10 @@ pub(super) const TESTS: &[Test] = &[
     machine("corpus.init_exits", init_exits),
     machine("corpus.kmsg_lost", kmsg_lost),
     machine("corpus.no_marker", no_marker),
-    machine("corpus.chance", chance),
+    machine("corpus.chance", |stage, _| chance(stage, "corpus.chance")),
+    machine("corpus.chance_again", |stage, _| {
+        chance(stage, "corpus.chance_again")
+    }),
 ];
 
 const NAME: &str = "corpus";
@@ -41,6 +44,7 @@ const fn machine(name: &'static str, act: fn(&mut Stage, &Heart) -> Checked<()>)
         name,
         limit: SHORT,
         offered: Offered::WithCorpus,
+        shares: false,
         act: Act::Machine(act),
     }
 }
@@ -126,9 +130,9 @@ fn kmsg_lost(stage: &mut Stage, _: &Heart) -> Checked<()> {
     pass(stage)
 }
 
-/// No misbehaviour: tells what must differ between copies of one saved machine, for the host to
-/// compare.
-fn chance(stage: &mut Stage, _: &Heart) -> Checked<()> {
+/// No misbehaviour: tells what must differ between copies of one saved machine, and between the
+/// tests that share one, for the host to compare.
+fn chance(stage: &mut Stage, name: &str) -> Checked<()> {
     let mut bytes = [0; 16];
     getrandom(&mut bytes[..], GetRandomFlags::empty()).map_err(Failure::system("getrandom"))?;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -136,11 +140,7 @@ fn chance(stage: &mut Stage, _: &Heart) -> Checked<()> {
     ktap(stage.ktap.plan(1))?;
     ktap(stage.ktap.line(&format!("# random: {hex}")))?;
     ktap(stage.ktap.line(&format!("# seconds: {}", now.tv_sec)))?;
-    ktap(
-        stage
-            .ktap
-            .verdict("corpus.chance", &Verdict::Passed(String::new())),
-    )
+    ktap(stage.ktap.verdict(name, &Verdict::Passed(String::new())))
 }
 
 /// DONE without the end marker in the log: nothing can be said of the log's end.

@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 use rustix::{event::PollFlags, io::Errno};
 use tidelock_wire::{ABI_VERSION, Answer, Capabilities, EngineState, Hello, Refusal, Request};
 
-use super::{LONG, Offered, Report, SHORT, Test, child, frames};
+use super::{LONG, Offered, Report, SHORT, Test, child, frames, shared};
 use crate::{
     device::{self, Device, Wait},
     failure::{Checked, Failure, ensure},
@@ -14,14 +14,15 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("device.hello", SHORT, hello),
-    child("device.two_openers", SHORT, two_openers),
-    child("device.nonblock", SHORT, nonblock),
-    child("device.garbage", SHORT, garbage),
-    child("device.oversized", SHORT, oversized),
-    child("device.truncated", SHORT, truncated),
+    // It counts what is in use: in a machine that nobody else has been in.
     child("device.refusals", LONG, refusals),
-    child("device.fault_refused", SHORT, fault_refused).when(Offered::WithoutFault),
+    shared("device.hello", SHORT, hello),
+    shared("device.two_openers", SHORT, two_openers),
+    shared("device.nonblock", SHORT, nonblock),
+    shared("device.garbage", SHORT, garbage),
+    shared("device.oversized", SHORT, oversized),
+    shared("device.truncated", SHORT, truncated),
+    shared("device.fault_refused", SHORT, fault_refused).when(Offered::WithoutFault),
 ];
 
 /// A self-test under emulation on a busy host.

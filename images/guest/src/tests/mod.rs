@@ -46,6 +46,8 @@ pub(crate) struct Test {
     pub(crate) limit: Duration,
     /// When it is offered.
     offered: Offered,
+    /// Whether it may follow another in the same machine.
+    pub(crate) shares: bool,
     /// What it does.
     pub(crate) act: Act,
 }
@@ -71,12 +73,13 @@ enum Offered {
 const TESTS: &[&[Test]] = &[
     load::TESTS,
     traffic::TESTS,
-    shares::TESTS,
     tracing::TESTS,
-    device::TESTS,
-    selftest::TESTS,
     apps::TESTS,
     daemon::TESTS,
+    // Those that share a machine stand together.
+    device::TESTS,
+    selftest::TESTS,
+    shares::TESTS,
     policy::TESTS[0],
     policy::TESTS[1],
     policy::TESTS[2],
@@ -104,7 +107,23 @@ const fn child(
         name,
         limit,
         offered: Offered::Always,
+        shares: false,
         act: Act::Child(run),
+    }
+}
+
+/// A test for a child process, short beside the restore of a machine: it leaves the machine as
+/// it found it, but for what the checks after it would not pass, and does not mind who was there
+/// before. Programs of the distribution are better run in a new machine: TCG is slow to write
+/// where code was.
+const fn shared(
+    name: &'static str,
+    limit: Duration,
+    run: fn(&mut Report) -> Checked<String>,
+) -> Test {
+    Test {
+        shares: true,
+        ..child(name, limit, run)
     }
 }
 
@@ -135,6 +154,14 @@ fn offered() -> impl Iterator<Item = &'static Test> {
 /// The names of the tests that make sense with this kernel's command line.
 pub(crate) fn names() -> Vec<&'static str> {
     offered().map(|test| test.name).collect()
+}
+
+/// As [`names`], a line each, with `shared` behind those that may follow another in one machine.
+pub(crate) fn list() -> impl Iterator<Item = String> {
+    offered().map(|test| {
+        let shares = if test.shares { " shared" } else { "" };
+        format!("{}{shares}", test.name)
+    })
 }
 
 /// The test of this name.

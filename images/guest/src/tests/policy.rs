@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 
 use tidelock_wire::{Decision, Direction, Mode};
 
-use super::{Report, SHORT, Test, child};
+use super::{Report, SHORT, Test, shared};
 use crate::{
     failure::{Checked, ensure},
     intercept::{self, Actor, Seen},

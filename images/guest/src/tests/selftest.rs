@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 use tidelock_wire::{EngineState, Request, StackUse};
 
-use super::{Offered, Report, SHORT, Test, child};
+use super::{Offered, Report, SHORT, Test, shared};
 use crate::{
     device::Device,
     failure::{Checked, ensure},
@@ -12,9 +12,9 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("selftest.handshake", SHORT, handshake),
-    child("selftest.stack_budget", SHORT, stack_budget),
-    child("selftest.panic", SHORT, panic).when(Offered::WithFault),
+    shared("selftest.handshake", SHORT, handshake),
+    shared("selftest.stack_budget", SHORT, stack_budget),
+    shared("selftest.panic", SHORT, panic).when(Offered::WithFault),
 ];
 
 /// TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256 (RFC 8446, B.4).

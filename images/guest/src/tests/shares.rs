@@ -3,7 +3,7 @@
 
 use tidelock_wire::{Answer, Decision, Mode, Request, Status};
 
-use super::{MIDDLE, Report, SHORT, Test, child};
+use super::{MIDDLE, Report, SHORT, Test, shared};
 use crate::{
     device::Device,
     failure::{Checked, Failure, ensure},
@@ -11,8 +11,8 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("policy.share_of_questions", SHORT, share_of_questions),
-    child("policy.share_of_verdicts", MIDDLE, share_of_verdicts),
+    shared("policy.share_of_questions", SHORT, share_of_questions),
+    shared("policy.share_of_verdicts", MIDDLE, share_of_verdicts),
 ];
 
 /// TDL_ASKS_SHARE_MAX (kmod/src/ask.c).

@@ -13,6 +13,8 @@ use crate::{
     procfs,
 };
 
+/// Whether listeners answer by cookies: 0 never, 1 under a flood, 2 always.
+pub(crate) const SYN_COOKIES: &str = "/proc/sys/net/ipv4/tcp_syncookies";
 /// SIOCSIFFLAGS, netdevice(7).
 const SET_FLAGS: Opcode = 0x8914;
 /// IFF_UP | IFF_RUNNING | IFF_LOOPBACK.

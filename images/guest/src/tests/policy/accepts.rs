@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use tidelock_wire::{Decision, Direction, Mode};
 
-use super::{LONG_MS, Report, SERVER, SHORT, SIX, Test, begin, child, everything, server, visit};
+use super::{LONG_MS, Report, SERVER, SHORT, SIX, Test, begin, everything, server, shared, visit};
 use crate::{
     failure::{Checked, ensure},
     intercept::{Actor, Decider},
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("policy.accept_denied", SHORT, accept_denied),
-    child("policy.accept_held", SHORT, accept_held),
-    child("policy.accept_polled", SHORT, accept_polled),
-    child("policy.decider_returns", SHORT, decider_returns),
+    shared("policy.accept_denied", SHORT, accept_denied),
+    shared("policy.accept_held", SHORT, accept_held),
+    shared("policy.accept_polled", SHORT, accept_polled),
+    shared("policy.decider_returns", SHORT, decider_returns),
 ];
 
 /// The server never hears of it; the client is reset.

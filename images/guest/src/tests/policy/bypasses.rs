@@ -6,8 +6,8 @@ use std::time::Duration;
 use tidelock_wire::{Decision, Mode};
 
 use super::{
-    LONG_MS, OTHER, Report, SERVER, SHORT, SIX, Test, begin, child, connects_to, everything,
-    nothing, server,
+    LONG_MS, OTHER, Report, SERVER, SHORT, SIX, Test, begin, connects_to, everything, nothing,
+    server, shared,
 };
 use crate::{
     failure::{Checked, ensure},
@@ -17,13 +17,13 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("policy.bypass_fastopen", SHORT, fastopen),
-    child("policy.bypass_mptcp", SHORT, mptcp),
-    child("policy.bypass_unspec", SHORT, unspec),
-    child("policy.bypass_older", SHORT, older),
-    child("policy.bypass_any", SHORT, any),
-    child("policy.syn_cookies", SHORT, syn_cookies),
-    child("policy.threads", SHORT, threads),
+    shared("policy.bypass_fastopen", SHORT, fastopen),
+    shared("policy.bypass_mptcp", SHORT, mptcp),
+    shared("policy.bypass_unspec", SHORT, unspec),
+    shared("policy.bypass_older", SHORT, older),
+    shared("policy.bypass_any", SHORT, any),
+    shared("policy.syn_cookies", SHORT, syn_cookies),
+    shared("policy.threads", SHORT, threads),
 ];
 
 fn fastopen(_: &mut Report) -> Checked<String> {
@@ -123,7 +123,7 @@ fn any(_: &mut Report) -> Checked<String> {
 /// A listener under a flood answers without a socket: still for those that are allowed.
 fn syn_cookies(_: &mut Report) -> Checked<String> {
     begin(Mode::Enforce, LONG_MS)?;
-    procfs::set("/proc/sys/net/ipv4/tcp_syncookies", "2")?;
+    let _always = procfs::Setting::new(net::SYN_COOKIES, "2")?;
     let server = server(SERVER)?;
     let decider = Decider::start(everything)?;
     super::visit(SERVER)?;

@@ -8,7 +8,7 @@ use std::{
 
 use tidelock_wire::{Decision, Direction, Mode};
 
-use super::{LONG_MS, Report, Test, begin, child, load};
+use super::{LONG_MS, Report, Test, begin, load, shared};
 use crate::{
     failure::{Checked, ensure},
     intercept::{self, Actor, Capture, Decider, SYN, Seen, Segment, within},
@@ -17,8 +17,8 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("policy.capture", MIDDLE, loopback),
-    child("policy.networks", MIDDLE, networks),
+    shared("policy.capture", MIDDLE, loopback),
+    shared("policy.networks", MIDDLE, networks),
 ];
 
 /// What is decided on a connection to each port.

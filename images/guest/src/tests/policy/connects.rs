@@ -7,8 +7,8 @@ use rustix::event::PollFlags;
 use tidelock_wire::{Decision, Direction, Mode};
 
 use super::{
-    LONG_MS, OTHER, Report, SERVER, SHORT, SHORT_MS, SIX, Test, begin, child, connects_to,
-    everything, nothing, server, visit,
+    LONG_MS, OTHER, Report, SERVER, SHORT, SHORT_MS, SIX, Test, begin, connects_to, everything,
+    nothing, server, shared, visit,
 };
 use crate::{
     failure::{Checked, ensure},
@@ -17,15 +17,15 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("policy.off", SHORT, off),
-    child("policy.allowed", SHORT, allowed),
-    child("policy.denied", SHORT, denied),
-    child("policy.unanswered", SHORT, unanswered),
-    child("policy.permissive", SHORT, permissive),
-    child("policy.late_allowed", SHORT, late_allowed),
-    child("policy.late_denied", SHORT, late_denied),
-    child("policy.kept", SHORT, kept),
-    child("policy.mtls_is_refused", SHORT, mtls_is_refused),
+    shared("policy.off", SHORT, off),
+    shared("policy.allowed", SHORT, allowed),
+    shared("policy.denied", SHORT, denied),
+    shared("policy.unanswered", SHORT, unanswered),
+    shared("policy.permissive", SHORT, permissive),
+    shared("policy.late_allowed", SHORT, late_allowed),
+    shared("policy.late_denied", SHORT, late_denied),
+    shared("policy.kept", SHORT, kept),
+    shared("policy.mtls_is_refused", SHORT, mtls_is_refused),
 ];
 
 fn off(_: &mut Report) -> Checked<String> {

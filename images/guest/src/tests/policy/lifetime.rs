@@ -9,7 +9,9 @@ use std::{
 use rustix::io::Errno;
 use tidelock_wire::Mode;
 
-use super::{LONG_MS, OTHER, Report, SERVER, SHORT, Test, begin, child, everything, server, visit};
+use super::{
+    LONG_MS, OTHER, Report, SERVER, SHORT, Test, begin, everything, server, shared, visit,
+};
 use crate::{
     failure::{Checked, Failure, ensure},
     intercept::{Actor, Decider},
@@ -17,8 +19,8 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("policy.unload_with_sockets", SHORT, unload_with_sockets),
-    child("policy.unload_while_asking", SHORT, unload_while_asking),
+    shared("policy.unload_with_sockets", SHORT, unload_with_sockets),
+    shared("policy.unload_while_asking", SHORT, unload_while_asking),
 ];
 
 /// While somebody has a socket of ours.

@@ -9,7 +9,7 @@ use std::{
 use tidelock_wire::{Decision, Mode};
 
 use super::{
-    LONG_MS, OTHER, Report, SERVER, Test, begin, child, connects_to, lifetime::unload_soon, server,
+    LONG_MS, OTHER, Report, SERVER, Test, begin, connects_to, lifetime::unload_soon, server, shared,
 };
 use crate::{
     failure::{Checked, ensure},
@@ -17,7 +17,7 @@ use crate::{
     tests::SHORT,
 };
 
-pub(super) const TESTS: &[Test] = &[child("policy.race", SHORT, race)];
+pub(super) const TESTS: &[Test] = &[shared("policy.race", SHORT, race)];
 
 /// Of two destinations one is denied: nobody ever gets there, whoever asked first; and in the end
 /// there is no socket, no question and no reference.

@@ -5,7 +5,9 @@ use std::{thread::sleep, time::Duration};
 
 use tidelock_wire::{Decision, Direction, Mode};
 
-use super::{LONG_MS, Report, SERVER, Test, begin, child, echo, everything, lifetime::unload_soon};
+use super::{
+    LONG_MS, Report, SERVER, Test, begin, echo, everything, lifetime::unload_soon, shared,
+};
 use crate::{
     failure::{Checked, ensure},
     intercept::{Actor, Decider, Keep, Seen},
@@ -13,10 +15,10 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("policy.server_waits", SHORT, server_waits),
-    child("policy.server_edges", SHORT, server_edges),
-    child("policy.accept_reset", SHORT, accept_reset),
-    child("policy.reuseport", SHORT, reuseport),
+    shared("policy.server_waits", SHORT, server_waits),
+    shared("policy.server_edges", SHORT, server_edges),
+    shared("policy.accept_reset", SHORT, accept_reset),
+    shared("policy.reuseport", SHORT, reuseport),
 ];
 
 const CLIENT: &str = "connect send recv";

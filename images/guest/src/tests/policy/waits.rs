@@ -12,8 +12,8 @@ use std::{
 use tidelock_wire::{Decision, Mode};
 
 use super::{
-    LONG_MS, Report, SERVER, Test, begin, child, connects_to, echo, everything,
-    lifetime::unload_soon, load,
+    LONG_MS, Report, SERVER, Test, begin, connects_to, echo, everything, lifetime::unload_soon,
+    load, shared,
 };
 use crate::{
     failure::{Checked, Failure, ensure},
@@ -23,9 +23,9 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("policy.waits_allowed", MIDDLE, waits_allowed),
-    child("policy.waits_denied", MIDDLE, waits_denied),
-    child("policy.waits_and_ends", MIDDLE, waits_and_ends),
+    shared("policy.waits_allowed", MIDDLE, waits_allowed),
+    shared("policy.waits_denied", MIDDLE, waits_denied),
+    shared("policy.waits_and_ends", MIDDLE, waits_and_ends),
 ];
 
 /// Which begin in the same way, and end so when the connection is allowed.

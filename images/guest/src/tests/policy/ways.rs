@@ -11,8 +11,8 @@ use std::{
 use tidelock_wire::{Decision, Direction, Mode};
 
 use super::{
-    LONG_MS, OTHER, Report, SERVER, Test, begin, child, connects_to, echo, everything,
-    lifetime::unload_soon, nothing, server,
+    LONG_MS, OTHER, Report, SERVER, Test, begin, connects_to, echo, everything,
+    lifetime::unload_soon, nothing, server, shared,
 };
 use crate::{
     failure::{Checked, ensure},
@@ -22,12 +22,12 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("policy.way_options", SHORT, options),
-    child("policy.way_fast", SHORT, fast),
-    child("policy.way_raw", SHORT, raw),
-    child("policy.way_at_once", SHORT, at_once),
-    child("policy.way_smc", SHORT, smc),
-    child("policy.way_cgroup", SHORT, cgroup),
+    shared("policy.way_options", SHORT, options),
+    shared("policy.way_fast", SHORT, fast),
+    shared("policy.way_raw", SHORT, raw),
+    shared("policy.way_at_once", SHORT, at_once),
+    shared("policy.way_smc", SHORT, smc),
+    shared("policy.way_cgroup", SHORT, cgroup),
 ];
 
 const MAPPED: &str = "[::ffff:127.0.0.1]:7001";
@@ -155,7 +155,7 @@ fn fast(_: &mut Report) -> Checked<String> {
     };
     begin(Mode::Off, LONG_MS)?;
     // Client and server, both without a cookie, and each listener.
-    procfs::set("/proc/sys/net/ipv4/tcp_fastopen", "1543")?;
+    let _open = procfs::Setting::new("/proc/sys/net/ipv4/tcp_fastopen", "1543")?;
     let (_server, other) = (echo(SERVER)?, server(OTHER)?);
     let (open, closed) = (start(SERVER)?, start(OTHER)?);
     let play = |actors: Vec<Actor>| -> Checked<(Vec<Vec<String>>, Vec<Segment>)> {
