@@ -74,7 +74,7 @@ pub struct Machine {
 /// The console is for panics: at this level only an emergency costs the time of the serial port,
 /// and a panic or an oops raises the level itself. Everything else comes by the kmsg port.
 pub const CMDLINE: &str = "console=ttyS0 loglevel=1 panic=-1 oops=panic printk.devkmsg=on \
-    cryptomgr.notests tsc=reliable no_timer_check random.trust_cpu=on";
+    cryptomgr.notests norandmaps tsc=reliable no_timer_check random.trust_cpu=on";
 
 impl Machine {
     fn size(&self) -> [String; 4] {
