@@ -20,6 +20,8 @@ pub struct Cell {
     pub kernel: LockedKernel,
     /// The capabilities that the module must report there, no more and no less.
     pub expected: BTreeSet<Capability>,
+    /// Whether the tests that take long are for this one in any case.
+    pub heavy: bool,
 }
 
 /// Nothing sensible can be planned.
@@ -73,6 +75,7 @@ pub fn plan(
     tier: Option<Tier>,
     globs: &[String],
 ) -> Result<Vec<Cell>, PlanError> {
+    let heavy = select(matrix, lock, matrix.test.heavy_tier)?;
     let mut kernels = select(matrix, lock, tier_of(tier, globs))?;
     if !globs.is_empty() {
         kernels = filter(&kernels, &lock.missing, globs, tier.is_some())?;
@@ -89,6 +92,7 @@ pub fn plan(
             Ok(Cell {
                 kernel: kernel.clone(),
                 expected: series.capabilities.clone(),
+                heavy: heavy.contains(&kernel),
             })
         })
         .collect()

@@ -221,9 +221,23 @@ pub struct TestProfile {
     /// The flavours whose guests have two processors, where threads run at once; others have one,
     /// where the order of things is the same every time.
     pub two_processors: Vec<Flavour>,
+    /// Patterns of tests that take long: a complete run of a tier has them on the kernels of
+    /// `heavy_tier` alone.
+    pub heavy: Vec<String>,
+    /// The tier whose kernels have them.
+    pub heavy_tier: Tier,
 }
 
 impl TestProfile {
+    /// Whether a test is one of those that take long.
+    pub fn is_heavy(&self, test: &str) -> bool {
+        let fits = |glob: &String| {
+            let pattern = glob::Pattern::new(glob);
+            pattern.is_ok_and(|pattern| pattern.matches(test))
+        };
+        self.heavy.iter().any(fits)
+    }
+
     /// How many processors a guest of this flavour has.
     pub fn processors(&self, flavour: Flavour) -> u8 {
         if self.two_processors.contains(&flavour) {
@@ -241,6 +255,8 @@ impl Default for TestProfile {
             boot_seconds: 120,
             test_seconds: 300,
             two_processors: Vec::new(),
+            heavy: Vec::new(),
+            heavy_tier: Tier::Full,
         }
     }
 }
@@ -307,6 +323,11 @@ impl Matrix {
             .map(|suite| suite.name.as_str())
             .collect();
         self.check_references(&suites)?;
+        for glob in &self.test.heavy {
+            if let Err(error) = glob::Pattern::new(glob) {
+                return fault(format!("test: heavy: {glob:?} is no pattern: {error}"));
+            }
+        }
         for tier in Tier::ALL {
             let Selection::Newest(selectors) = self.tiers.of(*tier) else {
                 continue;

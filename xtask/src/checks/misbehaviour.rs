@@ -216,6 +216,7 @@ pub(super) fn run(context: &Context) -> Result<Tally> {
             all_kernels: false,
             tests: Vec::new(),
             rerun: true,
+            thorough: true,
         };
         let lab = Lab::new(request, plans, sources::fetcher(&context.source)?, &cell).await?;
         cell::fetch(&lab, &cell)

@@ -122,6 +122,7 @@ async fn prepare(context: &Context, dir: &Path) -> Result<(Vec<serde_json::Value
         tier: Tier::Quick,
         tests: Vec::new(),
         rerun: true,
+        thorough: true,
     };
     let fetcher = sources::fetcher(&context.source)?;
     let lab = Lab::new(request, plans, fetcher, wanted[1]).await?;

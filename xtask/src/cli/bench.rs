@@ -113,6 +113,7 @@ impl Ground {
             tier: Tier::Full,
             tests: Vec::new(),
             rerun: true,
+            thorough: true,
         };
         let fetcher = sources::fetcher(&self.source)?;
         let lab = Arc::new(Lab::new(request, plans, fetcher, &cell).await?);

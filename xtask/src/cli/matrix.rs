@@ -38,6 +38,7 @@ use crate::{
                         Exit codes: 0 all passed, 1 some failed, 2 bad usage, \
                         3 infrastructure error, 130 interrupted."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(crate) struct Matrix {
     /// How much of the matrix: quick, standard, full [default: quick; all that fits --kernel]
     #[arg(long, value_name = "TIER")]
@@ -62,6 +63,11 @@ pub(crate) struct Matrix {
     /// Run cells again even where nothing changed
     #[arg(long)]
     rerun: bool,
+
+    /// Run every test on every kernel: without it a run of a whole tier leaves those that take
+    /// long (`heavy` in matrix.toml) to the kernels of one tier
+    #[arg(long)]
+    thorough: bool,
 
     #[command(flatten)]
     jobs: JobOptions,
@@ -98,6 +104,7 @@ impl Matrix {
                 all_kernels: self.kernel.is_empty(),
                 tests: self.test.clone(),
                 rerun: self.rerun,
+                thorough: self.thorough,
             };
             let lab = Arc::new(Lab::new(request, plans, fetcher, &first).await?);
             let jobs = Budget::of_host().jobs(self.jobs.jobs);

@@ -68,6 +68,7 @@ impl Shell {
                 tier: Tier::Full,
                 tests: Vec::new(),
                 rerun: false,
+                thorough: true,
             };
             let fetcher = sources::fetcher(&self.source)?;
             let lab = Arc::new(Lab::new(request, plans, fetcher, cell).await?);

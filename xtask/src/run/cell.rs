@@ -11,7 +11,7 @@ use tidelock_archive::deb;
 use tidelock_host::files;
 use tidelock_kbuild::{CheckPolicy, CoreObject};
 use tidelock_matrix::{Cell, LockedKernel, LockedPackage};
-use tidelock_model::{CellReport, Durations, KeyBuilder, Measured, Sha256, Status, TestReport};
+use tidelock_model::{CellReport, Durations, KeyBuilder, Sha256, Status, TestReport};
 use tidelock_vm::{
     kernel::{self, Kernel},
     machine::qemu,
@@ -22,9 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     build::{self, Built, Ingredients, record},
+    capabilities,
     ending::Ending,
     lab::Lab,
-    modules, results, sources,
+    modules, results, sources, sparing,
 };
 
 /// What a cell tells of its way.
@@ -96,7 +97,7 @@ fn key(lab: &Lab, cell: &Cell) -> Sha256 {
         .text("release", cell.kernel.release.as_str())
         .text("expected", &format!("{:?}", cell.expected))
         .text("profile", &format!("{:?}", lab.plans.matrix.test))
-        .text("tests", &lab.tests.join(" "));
+        .text("tests", &lab.tests_of(cell).join(" "));
     for userland in &lab.userlands {
         key = key.digest("userland", &userland.digest());
     }
@@ -248,7 +249,7 @@ async fn boot(
         .text("engine", &engine(lab))
         .digest("qemu", &lab.engine.qemu.digest)
         .text("profile", &format!("{:?}", lab.plans.matrix.test))
-        .text("tests", &lab.tests.join(" "));
+        .text("tests", &lab.tests_of(cell).join(" "));
     for disk in &disks {
         key = key.digest(&disk.name, &disk.sha256);
     }
@@ -259,6 +260,7 @@ async fn boot(
         Some(tested) if link_logs(&tested.logs, logs, &tested.tests) => tested,
         _ => {
             let mut spec = spec(lab, kernel, built.module.stripped.clone(), logs);
+            spec.tests = lab.tests_of(cell);
             spec.processors = processors(lab, cell);
             spec.disks = disks;
             let tested = measure(lab, stage, built, spec).await;
@@ -269,7 +271,12 @@ async fn boot(
             tested
         }
     };
-    expect_capabilities(&mut tested, cell);
+    if let Some(reason) = capabilities::expect(&mut tested.tests, cell)
+        && tested.status < Status::Fail
+    {
+        tested.status = Status::Fail;
+        tested.reason = reason;
+    }
     Ok(tested)
 }
 
@@ -346,55 +353,6 @@ pub(crate) fn spec(lab: &Lab, kernel: Kernel, module: PathBuf, logs: &Path) -> C
     spec
 }
 
-/// Holds what the module reported of the kernel against what `matrix.toml` declares.
-fn expect_capabilities(tested: &mut Tested, cell: &Cell) {
-    let expected: Vec<&str> = cell
-        .expected
-        .iter()
-        .map(|capability| capability.as_str())
-        .collect();
-    let Some(test) = tested
-        .tests
-        .iter_mut()
-        .find(|test| test.name == "device.hello")
-    else {
-        return;
-    };
-    if test.status != Status::Pass {
-        return;
-    }
-    if let Some(wrong) = mismatch(&expected, &test.measured) {
-        test.status = Status::Fail;
-        test.detail = wrong;
-        if tested.status < Status::Fail {
-            tested.status = Status::Fail;
-            tested.reason = format!("{}: {}", test.name, test.detail);
-        }
-    }
-}
-
-/// What is wrong with the capabilities that were measured, if anything is.
-fn mismatch(expected: &[&str], measured: &Measured) -> Option<String> {
-    let Some(text) = measured.get("capabilities") else {
-        return Some("capability-mismatch: the module reported none".into());
-    };
-    let names = |text: &str| -> Vec<String> {
-        let words = text
-            .split([' ', ','])
-            .filter(|word| !word.is_empty() && *word != "none");
-        let mut names: Vec<String> = words
-            .map(|word| word.to_lowercase().replace(['_', '-'], ""))
-            .collect();
-        names.sort();
-        names
-    };
-    let (want, got) = (names(&expected.join(" ")), names(text));
-    (want != got).then(|| {
-        let expected = expected.join(", ");
-        format!("capability-mismatch: the module reported {text}; matrix.toml declares {expected}")
-    })
-}
-
 /// The report of a cell whose own task fell over.
 pub(crate) fn broken(lab: &Lab, cell: &Cell, error: &tokio::task::JoinError) -> CellReport {
     let reason = format!("infrastructure: the factory fell over in this cell: {error}");
@@ -413,7 +371,7 @@ fn report(lab: &Lab, cell: &Cell, tried: Tried) -> CellReport {
             stage: "test".into(),
             reason: tested.reason,
             accelerator: lab.engine.accelerator.kind.as_str().into(),
-            tests: tested.tests,
+            tests: sparing::with_left_out(lab, cell, tested.tests),
             crash: tested.crash,
             ..planned.without_result(lab.tier, Status::Error, "test", "")
         },
@@ -426,6 +384,8 @@ fn report(lab: &Lab, cell: &Cell, tried: Tried) -> CellReport {
 
 #[cfg(test)]
 mod tests {
+    use tidelock_model::Measured;
+
     use super::*;
 
     #[test]
@@ -450,30 +410,5 @@ mod tests {
         files::make_dir(&old.join("load.taint")).unwrap();
         assert!(link_logs(&old, &new, &tests));
         assert!(new.join("load.taint").is_dir() && !new.join("load.cycles").exists());
-    }
-
-    fn measured(capabilities: &str) -> Measured {
-        [("capabilities".to_owned(), capabilities.to_owned())].into()
-    }
-
-    #[test]
-    fn capabilities_are_compared_by_name_whatever_their_order_and_spelling() {
-        assert_eq!(
-            mismatch(
-                &["ipv6", "ktls-aes128gcm"],
-                &measured("KTLS_AES128GCM IPV6")
-            ),
-            None
-        );
-        assert_eq!(mismatch(&[], &measured("none")), None);
-    }
-
-    #[test]
-    fn one_too_few_one_too_many_and_none_at_all_are_found() {
-        for said in ["IPV6", "IPV6,KTLS,MPTCP", "none"] {
-            let wrong = mismatch(&["ipv6", "ktls"], &measured(said)).unwrap();
-            assert!(wrong.starts_with("capability-mismatch: "), "{wrong}");
-        }
-        assert!(mismatch(&["ipv6"], &Measured::new()).is_some());
     }
 }

@@ -71,6 +71,8 @@ pub(crate) struct Lab {
     pub(crate) tier: Tier,
     /// The tests to run, in order.
     pub(crate) tests: Vec<String>,
+    /// Whether tests that take long are left to the kernels that `matrix.toml` names for them.
+    pub(super) sparing: bool,
     /// Those of the guest's that may follow another in one machine.
     pub(crate) sharing: BTreeSet<String>,
     /// Whether every kernel of the tier, and every test, is to be run.
@@ -116,6 +118,8 @@ pub(crate) struct LabRequest {
     pub(crate) tests: Vec<String>,
     /// Whether kept verdicts are passed over.
     pub(crate) rerun: bool,
+    /// Whether each kernel has every test, however long it takes.
+    pub(crate) thorough: bool,
     /// What shows the run.
     pub(crate) live: Arc<Live>,
 }
@@ -131,26 +135,22 @@ impl Lab {
     ) -> Result<Self> {
         let cache = files::cache_dir()?;
         let (root, target) = (request.root.clone(), request.root.join("target"));
+        let complete = request.all_kernels && request.tests.is_empty();
+        let profile = programs::Profile::of(complete, request.tier);
         let built = tokio::task::spawn_blocking(move || {
-            let programs = programs::build(&root, &target, programs::PACKAGES)?;
+            let programs = programs::build(&root, &target, programs::PACKAGES, profile)?;
             anyhow::Ok((guest::build(&root, &target)?, programs))
         });
         let (guest, programs) = built.await??;
-        let Offer { tests, sharing } = selection::offered(&guest.path)?.chosen(&request.tests)?;
+        let offer = selection::offered(&guest.path)?;
+        offer.knows(&plans.matrix.test.heavy)?;
+        let Offer { tests, sharing } = offer.chosen(&request.tests)?;
         let sources = Sources::read(&request.root.join("kmod"))?;
         let userlands = Recipe::read(&request.root, &plans.matrix, &plans.lock)?;
         let package = &plans.lock.rust_src;
         let core_request =
             core::request(&request.root, &cache, package, &fetcher, &request.live).await?;
-        let complete = request.all_kernels && request.tests.is_empty();
-        let missing = if complete {
-            let (matrix, lock) = (&plans.matrix, &plans.lock);
-            let missing = tidelock_matrix::missing(matrix, lock, Some(request.tier), &[])
-                .map_err(sources::unplannable)?;
-            missing.into_iter().map(|kernel| kernel.release).collect()
-        } else {
-            Vec::new()
-        };
+        let missing = complete.then(|| plans.missing(request.tier)).transpose()?;
         let qemu = Qemu::find().context("finding QEMU")?;
         let unknown = engine::Accelerator {
             kind: Accel::Tcg,
@@ -169,9 +169,10 @@ impl Lab {
             plans,
             tier: request.tier,
             tests,
+            sparing: complete && !request.thorough,
             sharing,
             complete,
-            missing,
+            missing: missing.unwrap_or_default(),
             rerun: request.rerun,
             live: request.live,
             fetcher,

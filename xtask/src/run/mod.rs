@@ -2,6 +2,7 @@
 //! A run of the matrix: cells through their stages side by side, and the report of it.
 
 pub(crate) mod build;
+mod capabilities;
 pub(crate) mod cell;
 pub(crate) mod core;
 pub(crate) mod ending;
@@ -13,6 +14,7 @@ pub(crate) mod runtime;
 pub(crate) mod schedule;
 pub(crate) mod selection;
 pub(crate) mod sources;
+mod sparing;
 pub(crate) mod userland;
 
 use std::{

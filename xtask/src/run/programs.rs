@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use tidelock_host::{files, process};
-use tidelock_model::{KeyBuilder, Sha256};
+use tidelock_model::{KeyBuilder, Sha256, Tier};
 use tidelock_vm::initramfs::Entry;
 
 /// The packages whose programs, called as they are, go into every guest.
@@ -24,17 +24,51 @@ pub(crate) struct Programs {
     pub(crate) digest: Sha256,
 }
 
+/// How the programs are compiled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Profile {
+    /// As the workspace's tests are, so that who runs both compiles once.
+    Tests,
+    /// As what is shipped: it takes minutes, and a guest that is emulated runs it in half the time.
+    Shipped,
+}
+
+impl Profile {
+    /// What a run of this tier is worth; `complete` when it is of the whole tier.
+    pub(crate) fn of(complete: bool, tier: Tier) -> Self {
+        if complete && tier != Tier::Quick {
+            Self::Shipped
+        } else {
+            Self::Tests
+        }
+    }
+
+    /// For cargo, and the folder below `target`.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Tests => ("dev", "debug"),
+            Self::Shipped => ("release", "release"),
+        }
+    }
+}
+
 /// Builds the programs of `packages` of the workspace at `root`, in `target`.
 ///
-/// With the profile and the features of the workspace's tests, so that who runs both compiles
-/// once; without what debuggers want, which is most of such a program, and would be in the memory
-/// of every guest. Cargo knows when there is nothing to do.
-pub(crate) fn build(root: &Path, target: &Path, packages: &[&str]) -> Result<Programs> {
+/// With the features of the workspace's tests; without what debuggers want, which is most of such
+/// a program, and would be in the memory of every guest. Cargo knows when there is nothing to do.
+pub(crate) fn build(
+    root: &Path,
+    target: &Path,
+    packages: &[&str],
+    profile: Profile,
+) -> Result<Programs> {
+    let (profile, folder) = profile.names();
     let mut key = KeyBuilder::new("programs", 2);
     let mut entries = Vec::new();
     if !packages.is_empty() {
         let mut cargo = process::cargo();
         cargo.args(["build", "--quiet", "--locked", "--workspace"]);
+        cargo.args(["--profile", profile]);
         for package in packages {
             cargo.args(["--bin", package]);
         }
@@ -44,7 +78,7 @@ pub(crate) fn build(root: &Path, target: &Path, packages: &[&str]) -> Result<Pro
     }
     for package in packages {
         let source = target.join("programs").join(package);
-        let bytes = stripped(&target.join("debug").join(package), &source)?;
+        let bytes = stripped(&target.join(folder).join(package), &source)?;
         key = key.bytes(package, &bytes);
         entries.push(Entry {
             name: format!("{PLACE}/{package}"),
@@ -76,6 +110,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_shipped_is_worth_its_compilation_to_many_kernels() {
+        assert_eq!(Profile::of(true, Tier::Full), Profile::Shipped);
+        assert_eq!(Profile::of(true, Tier::Standard), Profile::Shipped);
+        for (complete, tier) in [(false, Tier::Full), (true, Tier::Quick)] {
+            assert_eq!(Profile::of(complete, tier), Profile::Tests);
+        }
+    }
+
+    #[test]
     fn a_program_is_built_named_and_keyed_by_its_bytes() {
         let dir = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &str| {
@@ -95,17 +138,20 @@ mod tests {
                 "src/main.rs",
                 &format!("fn main() {{ println!(\"{text}\"); }}"),
             );
-            build(dir.path(), &target, &["hello"])
+            build(dir.path(), &target, &["hello"], Profile::Tests)
         };
         let one = made("one").unwrap();
         assert_eq!(one.entries[0].name, "opt/tidelock/hello");
         assert!(one.entries[0].source.is_file());
-        assert_eq!(one, build(dir.path(), &target, &["hello"]).unwrap());
+        assert_eq!(
+            one,
+            build(dir.path(), &target, &["hello"], Profile::Tests).unwrap()
+        );
         let two = made("two, and longer than that").unwrap();
         assert_ne!(one.digest, two.digest);
-        let none = build(dir.path(), &target, &[]).unwrap();
+        let none = build(dir.path(), &target, &[], Profile::Tests).unwrap();
         assert!(none.entries.is_empty() && none.digest != one.digest);
-        let error = build(dir.path(), &target, &["other"]).unwrap_err();
+        let error = build(dir.path(), &target, &["other"], Profile::Tests).unwrap_err();
         assert_eq!(error.to_string(), "building other");
     }
 }

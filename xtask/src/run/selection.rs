@@ -18,6 +18,15 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
+    /// Fails unless each pattern of `matrix.toml` fits a test: a name that is wrong would say
+    /// nothing.
+    pub(crate) fn knows(&self, heavy: &[String]) -> Result<()> {
+        for glob in heavy {
+            chosen(&self.tests, std::slice::from_ref(glob)).context("matrix.toml: test: heavy")?;
+        }
+        Ok(())
+    }
+
     /// Without the tests that fit none of the patterns, if there are any.
     pub(crate) fn chosen(self, globs: &[String]) -> Result<Self> {
         Ok(Self {
@@ -78,9 +87,12 @@ mod tests {
     fn a_guest_says_which_of_its_tests_share_a_machine() {
         let offer = read("load.module\npolicy.off shared\n").unwrap();
         assert_eq!(offer.tests, ["load.module", "policy.off"]);
-        assert_eq!(
-            offer.sharing.into_iter().collect::<Vec<_>>(),
-            ["policy.off"]
+        assert!(offer.sharing.iter().eq(["policy.off"]));
+        offer.knows(&["load.*".into()]).unwrap();
+        let error = format!("{:#}", offer.knows(&["laod.*".into()]).unwrap_err());
+        assert!(
+            error.contains("heavy") && error.contains("laod.*"),
+            "{error}"
         );
         for bad in ["load.module alone", "", "a shared b"] {
             let error = read(&format!("{bad}\n")).unwrap_err().to_string();

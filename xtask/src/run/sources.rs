@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use tidelock_archive::{Arrival, Fetcher, FileRef, Mirrors, Mode, Progress, Store};
 use tidelock_host::files;
 use tidelock_matrix::{Lock, Matrix, MatrixError, PlanError};
-use tidelock_model::Sha256;
+use tidelock_model::{Release, Sha256, Tier};
 use tidelock_report::{DownloadProgress, Live};
 
 use crate::{cli::options::SourceOptions, exit::UsageError};
@@ -39,6 +39,13 @@ impl Plans {
             lock,
             lock_sha256,
         })
+    }
+
+    /// The kernels of a tier that the archive lists and does not serve.
+    pub(crate) fn missing(&self, tier: Tier) -> Result<Vec<Release>> {
+        let missing = tidelock_matrix::missing(&self.matrix, &self.lock, Some(tier), &[])
+            .map_err(unplannable)?;
+        Ok(missing.into_iter().map(|kernel| kernel.release).collect())
     }
 }
 
