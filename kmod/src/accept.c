@@ -110,10 +110,11 @@ static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 		.local = held->c.local,
 		.remote = held->c.remote,
 	};
+	struct tdl_key key;
 	bool same;
 
-	same = !tdl_ident(conn->sk, TDL_ACCEPT, &now.local, &now.remote, &now.key, &now.process) &&
-	       !memcmp(&now.key, &held->c.key, sizeof(now.key)) &&
+	same = !tdl_ident(conn->sk, TDL_ACCEPT, &now.local, &now.remote, &key, &now.process) &&
+	       !memcmp(&key, &held->key, sizeof(key)) &&
 	       held->c.epoch == tdl_policy_epoch() && (held->c.ask || !held->c.own);
 	/* It has fired, or is about to. */
 	if (tdl_ask_unwatch(&held->watch))
@@ -127,7 +128,7 @@ static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 		tdl_ask_put(held->c.ask);
 	held->allowed = false;
 	held->c = now;
-	return tdl_decide(conn->sk, &held->c);
+	return tdl_decide(conn->sk, &held->c, &held->key);
 }
 
 /*
@@ -192,7 +193,8 @@ static bool tdl_accept_from_held(struct tdl_conn *conn, struct socket *child)
  * A connection that the kernel has just given to child: whether the caller may have it. If not it
  * is held or reset.
  */
-static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child, struct tdl_case *c)
+static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child, struct tdl_case *c,
+			     struct tdl_key *key)
 {
 	struct tdl_held *held;
 
@@ -201,13 +203,13 @@ static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child, struct
 	/* Its own is gone when it has been reset already. */
 	c->local.port = conn->sk->sk_num;
 	tdl_address_remote(&c->remote, child->sk);
-	if (tdl_decide(child->sk, c)) {
+	if (tdl_decide(child->sk, c, key)) {
 		if (tdl_decide_allows(c))
 			return true;
 		tdl_held_reset(tdl_held_detach(child));
 		return false;
 	}
-	held = tdl_held_new(conn, child, c);
+	held = tdl_held_new(conn, child, c, key);
 	if (!held || tdl_accept_hold(conn, held))
 		return false;
 	tdl_accept_attach(conn, child, held->sk);
@@ -222,6 +224,7 @@ static int tdl_accept_take(struct tdl_conn *conn)
 {
 	struct tdl_held *held;
 	struct socket *child;
+	struct tdl_key key;
 	struct tdl_case c;
 	int ret;
 
@@ -231,8 +234,8 @@ static int tdl_accept_take(struct tdl_conn *conn)
 	if (ret)
 		return ret;
 	ret = tdl_inner_accept(tdl_inner(conn->sock), conn->sock, child, O_NONBLOCK, false);
-	if (!ret && tdl_accept_fresh(conn, child, &c)) {
-		held = tdl_held_new(conn, child, &c);
+	if (!ret && tdl_accept_fresh(conn, child, &c, &key)) {
+		held = tdl_held_new(conn, child, &c, &key);
 		if (held) {
 			held->allowed = true;
 			if (!tdl_held_put(conn, held))
@@ -331,6 +334,7 @@ int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags)
 {
 	const struct proto_ops *inner = tdl_inner(conn->sock);
 	long timeout = sock_rcvtimeo(conn->sk, flags & O_NONBLOCK);
+	struct tdl_key key;
 	struct tdl_case c;
 	int ret;
 
@@ -344,7 +348,7 @@ int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags)
 		ret = -EAGAIN;
 		if (!tdl_held_are_full(conn))
 			ret = tdl_inner_accept(inner, conn->sock, child, flags | O_NONBLOCK, false);
-		if (!ret && tdl_accept_fresh(conn, child, &c)) {
+		if (!ret && tdl_accept_fresh(conn, child, &c, &key)) {
 			tdl_accept_show(child, &c);
 			tdl_accept_pass_on(conn);
 			return 0;

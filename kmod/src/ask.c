@@ -119,7 +119,8 @@ static void tdl_ask_trace_timeout(const struct tdl_ask *ask)
 		.direction = ask->key.direction,
 		.local = ask->local,
 		.remote = ask->remote,
-		.key = ask->key,
+		.uid = ask->key.uid,
+		.cgroup = ask->key.cgroup,
 		.process = ask->process,
 		.verdict = ask->verdict,
 	};

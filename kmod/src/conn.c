@@ -34,12 +34,14 @@ static const struct rhashtable_params tdl_conns_params = {
 #define TDL_SWEEP_FIRST (2 * HZ)
 
 static struct rhashtable tdl_conns;
+/* Of its own: kmalloc() would round an entry up to the next power of two. */
+static struct kmem_cache *tdl_conns_cache;
 static atomic64_t tdl_conns_last_id;
 
 /* NULL when there is no memory, or the socket is in the table already. */
 struct tdl_conn *tdl_conn_add(struct socket *sock, gfp_t gfp)
 {
-	struct tdl_conn *conn = kzalloc(sizeof(*conn), gfp | __GFP_ACCOUNT);
+	struct tdl_conn *conn = kmem_cache_zalloc(tdl_conns_cache, gfp);
 
 	if (!conn)
 		return NULL;
@@ -55,7 +57,7 @@ struct tdl_conn *tdl_conn_add(struct socket *sock, gfp_t gfp)
 	tdl_connect_prepare(conn);
 	tdl_held_prepare(conn);
 	if (rhashtable_lookup_insert_fast(&tdl_conns, &conn->node, tdl_conns_params)) {
-		kfree(conn);
+		kmem_cache_free(tdl_conns_cache, conn);
 		return NULL;
 	}
 	sock_hold(conn->sk);
@@ -75,6 +77,11 @@ struct tdl_conn *tdl_conn_get(const struct sock *sk)
 	return conn;
 }
 
+static void tdl_conn_reclaim(struct rcu_head *rcu)
+{
+	kmem_cache_free(tdl_conns_cache, container_of(rcu, struct tdl_conn, rcu));
+}
+
 void tdl_conn_put(struct tdl_conn *conn)
 {
 	bool given_back;
@@ -83,7 +90,8 @@ void tdl_conn_put(struct tdl_conn *conn)
 		return;
 	given_back = conn->given_back;
 	sock_put(conn->sk);
-	kfree_rcu(conn, rcu);
+	/* Less work than kfree_rcu() for entries that go one by one; waited for at the end. */
+	call_rcu(&conn->rcu, tdl_conn_reclaim);
 	/* Nobody is in an operation of ours on this socket, but the caller on his way out. */
 	if (given_back)
 		module_put(THIS_MODULE);
@@ -256,11 +264,18 @@ static DECLARE_DELAYED_WORK(tdl_conns_sweeper, tdl_conns_sweep);
 
 int tdl_conns_init(void)
 {
-	int ret = rhashtable_init(&tdl_conns, &tdl_conns_params);
+	int ret;
 
-	if (!ret)
-		queue_delayed_work(tdl_sockets_wq, &tdl_conns_sweeper, TDL_SWEEP_FIRST);
-	return ret;
+	tdl_conns_cache = KMEM_CACHE(tdl_conn, SLAB_ACCOUNT);
+	if (!tdl_conns_cache)
+		return -ENOMEM;
+	ret = rhashtable_init(&tdl_conns, &tdl_conns_params);
+	if (ret) {
+		kmem_cache_destroy(tdl_conns_cache);
+		return ret;
+	}
+	queue_delayed_work(tdl_sockets_wq, &tdl_conns_sweeper, TDL_SWEEP_FIRST);
+	return 0;
 }
 
 /* How many are in the table. */
@@ -282,4 +297,7 @@ void tdl_conns_exit(void)
 {
 	cancel_delayed_work_sync(&tdl_conns_sweeper);
 	rhashtable_free_and_destroy(&tdl_conns, tdl_conn_free, NULL);
+	/* tdl_conn_reclaim() is ours, and so is what it frees. */
+	rcu_barrier();
+	kmem_cache_destroy(tdl_conns_cache);
 }

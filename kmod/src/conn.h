@@ -5,6 +5,7 @@
 #ifndef TIDELOCK_CONN_H
 #define TIDELOCK_CONN_H
 
+#include <linux/in6.h>
 #include <linux/list.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable.h>
@@ -57,7 +58,7 @@ struct tdl_conn {
 	struct tdl_watch watch;
 	struct delayed_work work;
 	wait_queue_head_t settled;	/* for who waits until nothing is undecided */
-	struct sockaddr_storage address;
+	struct sockaddr_in6 address;	/* or sockaddr_in, which is shorter */
 	int address_len;
 
 	/* Of a listener: children that wait for a verdict, under lock. */

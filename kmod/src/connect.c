@@ -159,6 +159,7 @@ static int tdl_connect_anew(struct tdl_conn *conn, struct tdl_sockaddr *address,
 {
 	struct tdl_case c = { .id = conn->id, .direction = TDL_CONNECT };
 	struct sock *sk = conn->sk;
+	struct tdl_key key;
 	long timeout = sock_sndtimeo(sk, flags & O_NONBLOCK);
 	long left;
 
@@ -166,7 +167,7 @@ static int tdl_connect_anew(struct tdl_conn *conn, struct tdl_sockaddr *address,
 	if (!tdl_address_given(&c.remote, sk, (struct sockaddr_storage *)address, len))
 		return tdl_connect_inner(conn, address, len, flags);
 	tdl_address_local(&c.local, sk);
-	if (!tdl_decide(sk, &c)) {
+	if (!tdl_decide(sk, &c, &key)) {
 		if (!timeout)
 			return tdl_connect_later(conn, &c, address, len);
 		left = wait_for_completion_interruptible_timeout(&c.ask->done, timeout);

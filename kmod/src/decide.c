@@ -54,7 +54,7 @@ static u32 tdl_decide_reason(long error)
 }
 
 /* No verdict is kept: the daemon is asked. Whether that has failed at once. */
-static bool tdl_decide_ask(struct tdl_case *c)
+static bool tdl_decide_ask(struct tdl_case *c, const struct tdl_key *key)
 {
 	struct tdl_ask *ask;
 
@@ -67,7 +67,7 @@ static bool tdl_decide_ask(struct tdl_case *c)
 		tdl_decide_by_itself(c, TDL_PLAIN, TDL_REASON_OFF);
 		return true;
 	}
-	ask = tdl_ask_open(&c->key, &c->process, &c->local, &c->remote);
+	ask = tdl_ask_open(key, &c->process, &c->local, &c->remote);
 	if (IS_ERR(ask)) {
 		if (PTR_ERR(ask) == -ENOBUFS)
 			tdl_count(overflows);
@@ -85,10 +85,10 @@ static bool tdl_decide_ask(struct tdl_case *c)
 }
 
 /*
- * Fills in who it is and the verdict, and says true; or false, and c->ask has to be waited for
- * and then given to tdl_decide_answer().
+ * Fills in who it is, what a verdict on that is kept by, and the verdict, and says true; or false,
+ * and c->ask has to be waited for and then given to tdl_decide_answer().
  */
-bool tdl_decide(struct sock *sk, struct tdl_case *c)
+bool tdl_decide(struct sock *sk, struct tdl_case *c, struct tdl_key *key)
 {
 	int ret;
 
@@ -96,11 +96,13 @@ bool tdl_decide(struct sock *sk, struct tdl_case *c)
 	c->own = false;
 	c->epoch = tdl_policy_epoch();
 	memset(&c->verdict, 0, sizeof(c->verdict));
-	ret = tdl_ident(sk, c->direction, &c->local, &c->remote, &c->key, &c->process);
+	ret = tdl_ident(sk, c->direction, &c->local, &c->remote, key, &c->process);
 	if (ret) {
-		memset(&c->key, 0, sizeof(c->key));
+		memset(key, 0, sizeof(*key));
 		memset(&c->process, 0, sizeof(c->process));
 	}
+	c->uid = key->uid;
+	c->cgroup = key->cgroup;
 	if (c->direction == TDL_CONNECT) {
 		tdl_count(connects);
 		trace_tidelock_connect(c);
@@ -114,11 +116,11 @@ bool tdl_decide(struct sock *sk, struct tdl_case *c)
 		tdl_decide_by_itself(c, TDL_DENY, tdl_decide_reason(ret));
 		return true;
 	}
-	if (tdl_cache_find(&c->key, &c->verdict)) {
+	if (tdl_cache_find(key, &c->verdict)) {
 		tdl_count(hits);
 		return true;
 	}
-	return tdl_decide_ask(c);
+	return tdl_decide_ask(c, key);
 }
 
 /* Takes over the verdict of a question that is decided, and lets go of the question. */

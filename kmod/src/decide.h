@@ -19,15 +19,16 @@ struct tdl_case {
 	u32 direction;
 	struct tdl_address local;
 	struct tdl_address remote;
-	struct tdl_key key;		/* all zero where nobody could be told */
-	struct tdl_process process;
+	struct tdl_process process;	/* all zero where nobody could be told, as what follows */
+	u32 uid;
+	u64 cgroup;
 	u64 epoch;			/* of what was in force when it was decided */
 	bool own;			/* by nobody's policy: off, exempt, the daemon itself */
 	struct tdl_verdict verdict;
 	struct tdl_ask *ask;		/* with a reference, while there is no verdict */
 };
 
-bool tdl_decide(struct sock *sk, struct tdl_case *c);
+bool tdl_decide(struct sock *sk, struct tdl_case *c, struct tdl_key *key);
 void tdl_decide_answer(struct tdl_case *c);
 bool tdl_decide_allows(struct tdl_case *c);
 

@@ -158,7 +158,7 @@ bool tdl_held_are_full(const struct tdl_conn *conn)
 
 /* Takes a connection away from child, to be held. Not, and it is reset, without memory. */
 struct tdl_held *tdl_held_new(struct tdl_conn *conn, struct socket *child,
-			      const struct tdl_case *c)
+			      const struct tdl_case *c, const struct tdl_key *key)
 {
 	struct tdl_held *held = kzalloc(sizeof(*held), GFP_KERNEL_ACCOUNT);
 	struct sock *sk = tdl_held_detach(child);
@@ -171,6 +171,7 @@ struct tdl_held *tdl_held_new(struct tdl_conn *conn, struct socket *child,
 	}
 	held->sk = sk;
 	held->c = *c;
+	held->key = *key;
 	held->listener = conn;
 	INIT_LIST_HEAD(&held->watch.node);
 	held->watch.fire = tdl_held_fire;

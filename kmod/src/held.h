@@ -18,6 +18,7 @@ struct tdl_held {
 	struct tdl_conn *listener;	/* the watch's reference, while it is armed */
 	struct sock *sk;		/* ours alone: it has no socket */
 	struct tdl_case c;		/* with a question that may wait, or without */
+	struct tdl_key key;		/* of whom c is about */
 	bool allowed;			/* said and counted, for whom c says */
 	struct tdl_watch watch;
 };
@@ -29,7 +30,7 @@ struct sock *tdl_held_detach(struct socket *child);
 void tdl_held_reset(struct sock *sk);
 
 struct tdl_held *tdl_held_new(struct tdl_conn *conn, struct socket *child,
-			      const struct tdl_case *c);
+			      const struct tdl_case *c, const struct tdl_key *key);
 void tdl_held_free(struct tdl_held *held);	/* the connection is another's now */
 void tdl_held_kill(struct tdl_held *held);
 

@@ -8,6 +8,7 @@
  */
 #include <linux/build_bug.h>
 #include <linux/errno.h>
+#include <linux/printk.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
@@ -46,8 +47,25 @@ int tdl_stack_init(struct tdl_stack *stack)
 	return 0;
 }
 
+/* Whether all of it is paint, as it should be whenever nobody is on it. */
+static bool tdl_stack_is_clean(const struct tdl_stack *stack)
+{
+	const u64 *end = tdl_stack_end(stack);
+	const u64 *p;
+
+	for (p = tdl_stack_first(stack); p < end; p++)
+		if (*p != TDL_PAINT)
+			return false;
+	return true;
+}
+
 void tdl_stack_exit(struct tdl_stack *stack)
 {
+	/* Were it not so, keys could stay behind: what is said of TDL_UNTOUCHED would be wrong. */
+	if (stack->base && !tdl_stack_is_clean(stack)) {
+		pr_crit("the core's stack was used below what was seen to be used\n");
+		memzero_explicit(stack->base, TDL_CORE_STACK);
+	}
 	vfree(stack->base);
 	stack->base = NULL;
 	stack->slot = NULL;
@@ -57,6 +75,13 @@ bool tdl_stack_holds(const struct tdl_stack *stack, const void *p)
 {
 	return p >= (const void *)stack->base && p < (const void *)stack->slot;
 }
+
+/*
+ * The core is compiled with stack probes: a frame of more than 4 KiB writes a word for each as it
+ * is made, and each call writes where it returns to. So nothing was used below a stretch of paint
+ * that is longer; this is twice that.
+ */
+#define TDL_UNTOUCHED 8192
 
 static bool tdl_stack_is_painted(const u64 *p)
 {
@@ -70,14 +95,22 @@ static bool tdl_stack_is_painted(const u64 *p)
  */
 size_t tdl_stack_clean(struct tdl_stack *stack)
 {
+	u64 *first = tdl_stack_first(stack);
 	u64 *end = tdl_stack_end(stack);
-	u64 *p = tdl_stack_first(stack);
+	u64 *used = end;
+	u64 *p = end;
 
-	/* Most of it is paint, and it is looked at after each call: eight at a time. */
-	while (end - p >= 8 && tdl_stack_is_painted(p))
-		p += 8;
-	while (p < end && *p == TDL_PAINT)
-		p++;
-	memset64(p, TDL_PAINT, end - p);
-	return (u8 *)end - (u8 *)p;
+	/* After each call, and most of it is paint: eight at a time, and no deeper than need be. */
+	while (p - first >= 8 && (u8 *)used - (u8 *)p < TDL_UNTOUCHED) {
+		p -= 8;
+		if (!tdl_stack_is_painted(p))
+			used = p;
+	}
+	/* It does not begin with a whole eight. */
+	if (p - first < 8 && used == p)
+		used = first;
+	while (used < end && *used == TDL_PAINT)
+		used++;
+	memset64(used, TDL_PAINT, end - used);
+	return (u8 *)end - (u8 *)used;
 }

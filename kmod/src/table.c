@@ -93,7 +93,7 @@ static bool tdl_table_line(struct tdl_conn *conn, void *data)
 		   c.verdict.reason);
 	tdl_table_address(seq, &c.local);
 	tdl_table_address(seq, &c.remote);
-	seq_printf(seq, "\t%u\t%u\t%llu\t", c.process.tgid, c.key.uid, div_u64(age, NSEC_PER_MSEC));
+	seq_printf(seq, "\t%u\t%u\t%llu\t", c.process.tgid, c.uid, div_u64(age, NSEC_PER_MSEC));
 	/* A process chooses its name: what would break a line or a column is escaped. */
 	seq_escape(seq, c.process.comm, " \t\n\\");
 	seq_putc(seq, '\n');

@@ -31,10 +31,10 @@ DECLARE_EVENT_CLASS(tidelock_case,
 				     __array(char, comm, 16)
 		    ),
 		    TP_fast_assign(__entry->id = c->id;
-				   __entry->cgroup = c->key.cgroup;
+				   __entry->cgroup = c->cgroup;
 				   __entry->generation = c->verdict.generation;
 				   __entry->tgid = c->process.tgid;
-				   __entry->uid = c->key.uid;
+				   __entry->uid = c->uid;
 				   __entry->direction = c->direction;
 				   __entry->decision = c->verdict.decision;
 				   __entry->reason = c->verdict.reason;

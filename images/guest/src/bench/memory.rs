@@ -26,7 +26,7 @@ const CACHES: &str = "/sys/kernel/slab";
 /// Connections that are open at a time.
 const CONNECTIONS: u32 = 1000;
 /// Verdicts that are kept.
-const KEPT: u32 = 10_000;
+const KEPT: u32 = 2_000;
 const PORT: u16 = 7010;
 /// The first of as many ports as verdicts are kept; nobody listens at them.
 const FIRST: u16 = 20_000;
