@@ -90,7 +90,7 @@ void tdl_conn_put(struct tdl_conn *conn)
 		return;
 	given_back = conn->given_back;
 	sock_put(conn->sk);
-	/* Less work than kfree_rcu() for entries that go one by one; waited for at the end. */
+	/* Older kernels cannot wait for kfree_rcu(), and the cache of our own has an end. */
 	call_rcu(&conn->rcu, tdl_conn_reclaim);
 	/* Nobody is in an operation of ours on this socket, but the caller on his way out. */
 	if (given_back)

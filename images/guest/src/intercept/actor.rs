@@ -214,6 +214,8 @@ pub(crate) fn play(part: &str) -> ExitCode {
         ["serve-late", address] => {
             address_of(address).and_then(|at| serve(at, SocketFlags::NONBLOCK))
         }
+        ["serve-many", address, count] => address_of(address)
+            .and_then(|at| serve_many(at, count.parse().map_err(|_| Errno::INVAL)?)),
         ["serve-echo", address] => address_of(address).and_then(echo::echo),
         ["echo-slow", address, "accept"] => {
             address_of(address).and_then(|at| echo::echo_slow(at, End::Accept))
@@ -225,9 +227,6 @@ pub(crate) fn play(part: &str) -> ExitCode {
             .and_then(|to| echo::visit(to, count.parse().map_err(|_| Errno::INVAL)?)),
         ["race", first, second] => address_of(first)
             .and_then(|first| address_of(second).and_then(|second| race::race(first, second))),
-        ["connect-by-hand", own, to] => address_of(own)
-            .and_then(|own| address_of(to).and_then(|to| raw::connect_by_hand(own, to))),
-        ["accept-by-hand", own] => address_of(own).and_then(raw::accept_by_hand),
         ["smc", address] => address_of(address).and_then(smc::connect_by_smc),
         ["script", address, ref steps @ ..] => {
             address_of(address).and_then(|to| Player::new(to)?.play(steps))
@@ -243,6 +242,7 @@ pub(crate) fn play(part: &str) -> ExitCode {
             .and_then(|at| traffic::flood(at, count.parse().map_err(|_| Errno::INVAL)?)),
         ["echo", address] => address_of(address).and_then(traffic::echo),
         ["talk", address] => address_of(address).and_then(traffic::talk),
+        ["by-hand", ref words @ ..] => raw::play(words),
         ["bequeath", address] => address_of(address).and_then(heir::bequeath),
         ["inherit"] => heir::inherit(),
         _ => load::play(&words).unwrap_or(Err(Errno::INVAL)),
@@ -432,6 +432,33 @@ fn hammer(address: SocketAddr) -> Played<()> {
         });
     }
     say("done");
+    Ok(())
+}
+
+/// As `serve`, by so many threads that sleep in accept side by side; each has one connection, and
+/// is busy with it for good.
+fn serve_many(address: SocketAddr, count: usize) -> Played<()> {
+    let socket = tcp(address, SocketFlags::empty(), None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    listen(&socket, 64)?;
+    thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| {
+                match accept(&socket) {
+                    Ok(connection) => {
+                        say("accepted");
+                        ignore(write(&connection, b"hello"));
+                    }
+                    other => say(&outcome(&other.map(drop))),
+                }
+                loop {
+                    thread::park();
+                }
+            });
+        }
+        say("listening");
+    });
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use rustix::{
 };
 
 use super::{
-    actor::{Played, outcome, ready, say, tcp},
+    actor::{Played, address_of, outcome, ready, say, tcp},
     capture::{ACK, FIN, SYN, Segment, parse},
     script::drop_all,
 };
@@ -30,8 +30,20 @@ const RAW: u32 = 255;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// For who should not: nothing has left, and it shows at once.
 const MOMENT: Duration = Duration::from_millis(400);
+/// There is more of this packet, among the bits of a fragment's place (RFC 791).
+const MORE: u16 = 0x2000;
 /// PSH: for the application, at once.
 const PUSH: u8 = 8;
+
+/// Plays a part of TCP by hand.
+pub(super) fn play(words: &[&str]) -> Played<()> {
+    match *words {
+        ["connect", own, to] => connect_by_hand(address_of(own)?, address_of(to)?),
+        ["connect-in-pieces", own, to] => connect_in_pieces(address_of(own)?, address_of(to)?),
+        ["accept", own] => accept_by_hand(address_of(own)?),
+        _ => Err(Errno::INVAL),
+    }
+}
 
 /// The ones' complement sum of RFC 1071, of an even number of bytes.
 fn checksum(bytes: &[u8]) -> u16 {
@@ -70,6 +82,27 @@ fn packet(segment: &Segment, data: &[u8]) -> Played<Vec<u8>> {
     all.extend(to.ip().octets());
     all.extend(tcp);
     Ok(all)
+}
+
+/// The pieces of a packet that [`packet`] made: the first `length` bytes of what it carries, and
+/// the rest, which begins `back` bytes before where the first ends. All in units of eight (RFC 791).
+/// Pieces belong together by `id`.
+fn pieces(packet: &[u8], id: u16, length: usize, back: usize) -> Played<[Vec<u8>; 2]> {
+    let (header, carried) = packet.split_at(20);
+    let piece = |from: usize, to: usize, more: u16| -> Played<Vec<u8>> {
+        let size = u16::try_from(20 + to - from).map_err(|_| Errno::MSGSIZE)?;
+        let place = u16::try_from(from / 8).map_err(|_| Errno::MSGSIZE)? | more;
+        let mut piece = header.to_vec();
+        piece[2..4].copy_from_slice(&size.to_be_bytes());
+        piece[4..6].copy_from_slice(&id.to_be_bytes());
+        piece[6..8].copy_from_slice(&place.to_be_bytes());
+        piece.extend(&carried[from..to]);
+        Ok(piece)
+    };
+    Ok([
+        piece(0, length, MORE)?,
+        piece(length - back, carried.len(), 0)?,
+    ])
 }
 
 /// Sends and receives segments from one address to another.
@@ -139,7 +172,7 @@ impl Hand {
 }
 
 /// Connects by hand: says what came of the SYN, whether it was answered, and what came of data.
-pub(super) fn connect_by_hand(own: SocketAddr, to: SocketAddr) -> Played<()> {
+fn connect_by_hand(own: SocketAddr, to: SocketAddr) -> Played<()> {
     let hand = Hand::new(own)?;
     let sent = hand.send(to, SYN, (1000, 0), b"");
     say(&format!("SYN {}", outcome(&sent)));
@@ -156,8 +189,47 @@ pub(super) fn connect_by_hand(own: SocketAddr, to: SocketAddr) -> Played<()> {
     hand.send(to, ACK | FIN, (1008, next), b"").map(drop)
 }
 
+/// Sends a SYN in two pieces, of which neither shows it or the second writes it over the first;
+/// says what came of each, and whether it was answered.
+fn connect_in_pieces(own: SocketAddr, to: SocketAddr) -> Played<()> {
+    let hand = Hand::new(own)?;
+    let segment = |flags| Segment {
+        from: own,
+        to,
+        flags,
+        sequence: 1000,
+        acknowledged: 0,
+        payload: 0,
+    };
+    let mut patience = MOMENT;
+    let (open, closed) = (
+        packet(&segment(SYN), &[0; 12])?,
+        packet(&segment(ACK), &[0; 12])?,
+    );
+    // Nobody else's: what another has left behind is kept for half a minute.
+    let id = u16::try_from(std::process::id() & 0x7fff).unwrap_or(0) * 2;
+    let hidden = pieces(&open, id, 8, 0)?;
+    let [first, _] = pieces(&closed, id + 1, 24, 0)?;
+    let [_, second] = pieces(&open, id + 1, 24, 16)?;
+    for (name, pieces) in [("hidden", hidden), ("overwritten", [first, second])] {
+        for piece in pieces {
+            let sent = sendto(&hand.out, &piece, SendFlags::empty(), &to);
+            if sent.is_ok() && name == "hidden" {
+                patience = PATIENCE;
+            }
+            say(&format!("{name} {}", outcome(&sent)));
+        }
+        match hand.receive(SYN | ACK, patience)? {
+            Some(_) => say("answered"),
+            None => say("no answer"),
+        }
+        patience = MOMENT;
+    }
+    Ok(())
+}
+
 /// Accepts by hand: says whether a SYN came, and what came of the answer.
-pub(super) fn accept_by_hand(own: SocketAddr) -> Played<()> {
+fn accept_by_hand(own: SocketAddr) -> Played<()> {
     let hand = Hand::new(own)?;
     say("listening");
     let Some(opening) = hand.receive(SYN, PATIENCE)? else {
@@ -174,6 +246,21 @@ pub(super) fn accept_by_hand(own: SocketAddr) -> Played<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_hold_all_of_a_packet_and_overlap_as_they_are_told() {
+        let mut whole = vec![0x45; 20];
+        whole.extend(0..32u8);
+        let [first, second] = pieces(&whole, 7, 8, 0).unwrap();
+        assert_eq!(
+            (&first[20..], &second[20..]),
+            (&whole[20..28], &whole[28..])
+        );
+        assert_eq!((&first[2..4], &first[6..8]), (&[0, 28][..], &[0x20, 0][..]));
+        assert_eq!((&second[2..4], &second[6..8]), (&[0, 44][..], &[0, 1][..]));
+        let [_, second] = pieces(&whole, 7, 24, 16).unwrap();
+        assert_eq!(&second[20..], &whole[28..]);
+    }
 
     #[test]
     fn what_is_made_can_be_read_and_its_checksum_is_right() {

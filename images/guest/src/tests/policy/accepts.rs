@@ -15,6 +15,7 @@ pub(super) const TESTS: &[Test] = &[
     shared("policy.accept_denied", SHORT, accept_denied),
     shared("policy.accept_held", SHORT, accept_held),
     shared("policy.accept_polled", SHORT, accept_polled),
+    shared("policy.accept_many", SHORT, accept_many),
     shared("policy.decider_returns", SHORT, decider_returns),
 ];
 
@@ -95,6 +96,34 @@ fn accept_polled(_: &mut Report) -> Checked<String> {
     ensure(seen.len() == 1, || {
         format!("the accept alone was to be asked, once: {seen:?}")
     })?;
+    Ok(String::new())
+}
+
+/// Threads that sleep in accept on one listener: a verdict that several connections wait for wakes
+/// as many of them as there are connections, and who is left sleeps on.
+fn accept_many(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    let server = Actor::start(&format!("serve-many {SERVER} 4"))?;
+    server.says("listening")?;
+    let decider =
+        Decider::start(|seen| (seen.direction == Direction::Connect).then_some(Decision::Plain))?;
+    let clients: Vec<Actor> = (0..3)
+        .map(|_| Actor::start(&format!("connect {SERVER}")))
+        .collect::<Checked<_>>()?;
+    for client in &clients {
+        client.says("ok")?;
+    }
+    server.is_silent(Duration::from_millis(300))?;
+    decider.stop()?;
+    let decider = Decider::start(everything)?;
+    for client in &clients {
+        server.says("accepted")?;
+        client.says("hello")?;
+    }
+    server.is_silent(Duration::from_millis(100))?;
+    visit(SERVER)?;
+    server.says("accepted")?;
+    decider.stop()?;
     Ok(String::new())
 }
 

@@ -25,6 +25,7 @@ pub(super) const TESTS: &[Test] = &[
     shared("policy.way_options", SHORT, options),
     shared("policy.way_fast", SHORT, fast),
     shared("policy.way_raw", SHORT, raw),
+    shared("policy.way_pieces", SHORT, pieces),
     shared("policy.way_at_once", SHORT, at_once),
     shared("policy.way_smc", SHORT, smc),
     shared("policy.way_cgroup", SHORT, cgroup),
@@ -194,7 +195,7 @@ fn raw(_: &mut Report) -> Checked<String> {
     let server = server(SERVER)?;
     let capture = Capture::begin()?;
     let decider = Decider::start(everything)?;
-    let by_hand = format!("connect-by-hand 127.0.0.1:5001 {SERVER}");
+    let by_hand = format!("by-hand connect 127.0.0.1:5001 {SERVER}");
     let client = Actor::start(&by_hand)?;
     client.says("SYN CONNREFUSED")?;
     client.says("no answer")?;
@@ -205,7 +206,7 @@ fn raw(_: &mut Report) -> Checked<String> {
         format!("a SYN has left: {seen:?}")
     })?;
     // The client is allowed, and is not answered by who is not.
-    let hand = Actor::start("accept-by-hand 127.0.0.1:7005")?;
+    let hand = Actor::start("by-hand accept 127.0.0.1:7005")?;
     hand.says("listening")?;
     let client = Actor::start("connect 127.0.0.1:7005")?;
     hand.says("SYN-ACK PERM")?;
@@ -219,12 +220,38 @@ fn raw(_: &mut Report) -> Checked<String> {
         client.says(line)?;
     }
     server.says("accepted")?;
-    let hand = Actor::start("accept-by-hand 127.0.0.1:7005")?;
+    let hand = Actor::start("by-hand accept 127.0.0.1:7005")?;
     hand.says("listening")?;
     let client = Actor::start("connect 127.0.0.1:7005")?;
     hand.says("SYN-ACK ok")?;
     client.says("ok")?;
     Ok("open while off".into())
+}
+
+/// Fragments that hide TCP's flags, or overwrite them, go nowhere (RFC 1858, RFC 3128).
+fn pieces(_: &mut Report) -> Checked<String> {
+    begin(Mode::Enforce, LONG_MS)?;
+    let server = server(SERVER)?;
+    let decider = Decider::start(everything)?;
+    let by_hand = format!("by-hand connect-in-pieces 127.0.0.1:5002 {SERVER}");
+    let client = Actor::start(&by_hand)?;
+    for line in ["hidden PERM", "hidden PERM", "no answer"] {
+        client.says(line)?;
+    }
+    // What shows itself, and is no SYN, is nobody's business here.
+    for line in ["overwritten ok", "overwritten PERM", "no answer"] {
+        client.says(line)?;
+    }
+    drop(client);
+    decider.stop()?;
+
+    intercept::configure(Mode::Off, LONG_MS)?;
+    let client = Actor::start(&by_hand)?;
+    for line in ["hidden ok", "hidden ok", "answered"] {
+        client.says(line)?;
+    }
+    drop((client, server));
+    Ok("put together while off".into())
 }
 
 /// Two sockets that connect to each other, and one that connects to itself.
