@@ -15,8 +15,8 @@
 #include <linux/rcupdate.h>
 #include <linux/time64.h>
 #include <linux/version.h>
-#include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
+#include <net/l3mdev.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 
@@ -127,35 +127,24 @@ static inline void tdl_sk_error_report(struct sock *sk)
 }
 
 /*
- * The listener that gets what comes from the remote address to the local one by this interface,
- * without a reference. Under rcu_read_lock().
+ * The listener that gets what comes from the remote address to the local one by this device, which
+ * may be one of another (VRF). Without a reference. Under rcu_read_lock().
  */
 static inline struct sock *tdl_lookup_listener_v4(struct net *net, __be32 remote,
 						  __be16 remote_port, __be32 local,
-						  unsigned short port, int interface)
+						  unsigned short port, struct net_device *by)
 {
+	int master = by ? l3mdev_master_ifindex_rcu(by) : 0;
+	int device = master || !by ? master : by->ifindex;
+	int slave = master ? by->ifindex : 0;
+
 #if TDL_HAVE_LOOKUP_LISTENER_HASHINFO
 	return __inet_lookup_listener(net, net->ipv4.tcp_death_row.hashinfo, NULL, 0, remote,
-				      remote_port, local, port, interface, 0);
+				      remote_port, local, port, device, slave);
 #else
-	return __inet_lookup_listener(net, NULL, 0, remote, remote_port, local, port, interface,
-				      0);
+	return __inet_lookup_listener(net, NULL, 0, remote, remote_port, local, port, device,
+				      slave);
 #endif
 }
-
-#if IS_ENABLED(CONFIG_IPV6)
-static inline struct sock *tdl_lookup_listener_v6(struct net *net, const struct in6_addr *remote,
-						  __be16 remote_port,
-						  const struct in6_addr *local,
-						  unsigned short port, int interface)
-{
-#if TDL_HAVE_LOOKUP_LISTENER_HASHINFO
-	return inet6_lookup_listener(net, net->ipv4.tcp_death_row.hashinfo, NULL, 0, remote,
-				     remote_port, local, port, interface, 0);
-#else
-	return inet6_lookup_listener(net, NULL, 0, remote, remote_port, local, port, interface, 0);
-#endif
-}
-#endif
 
 #endif /* TIDELOCK_COMPAT_H */

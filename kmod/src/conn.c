@@ -297,7 +297,8 @@ void tdl_conns_exit(void)
 {
 	cancel_delayed_work_sync(&tdl_conns_sweeper);
 	rhashtable_free_and_destroy(&tdl_conns, tdl_conn_free, NULL);
-	/* tdl_conn_reclaim() is ours, and so is what it frees. */
+	/* The last that could let go of an entry; then what is left to reclaim, by code of ours. */
+	flush_workqueue(tdl_sockets_wq);
 	rcu_barrier();
 	kmem_cache_destroy(tdl_conns_cache);
 }

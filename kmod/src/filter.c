@@ -18,9 +18,12 @@
 #include <linux/tcp.h>
 #include <net/ipv6.h>
 #include <net/mptcp.h>
+#include <net/l3mdev.h>
 #include <net/net_namespace.h>
+#include <net/route.h>
 #include <net/request_sock.h>
 #include <net/sock.h>
+#include <net/sock_reuseport.h>
 
 #include "address.h"
 #include "compat.h"
@@ -48,13 +51,12 @@ static const struct sock *tdl_filter_owner(const struct sk_buff *skb)
 	return sk;
 }
 
-static bool tdl_filter_may_pass(const struct sock *sk, const struct tcphdr *tcp,
+static bool tdl_filter_may_pass(const struct sk_buff *skb, const struct tcphdr *tcp,
 				const struct tdl_address *remote)
 {
+	const struct sock *sk = tdl_filter_owner(skb);
 	struct tdl_address own;
 
-	if (tdl_policy_exempts(remote))
-		return true;
 	if (!sk)
 		return false;
 	/* The kernel's own transports; but not those that carry user space's data unseen. */
@@ -70,13 +72,12 @@ static bool tdl_filter_may_pass(const struct sock *sk, const struct tcphdr *tcp,
 	return !memcmp(&own, remote, sizeof(own)) && tdl_conn_covers(sk, remote, ntohl(tcp->seq));
 }
 
-static unsigned int tdl_filter_judge(const struct sock *sk, const struct tcphdr *tcp,
-				     const struct tdl_address *remote)
+static unsigned int tdl_filter_verdict(bool may_pass, const struct tcphdr *tcp,
+				       const struct tdl_address *remote)
 {
 	u32 mode = tdl_policy_mode();
 
-	/* Always, for it notes where a decided connection goes. */
-	if (tdl_filter_may_pass(sk, tcp, remote) || mode == TDL_OFF)
+	if (may_pass || mode == TDL_OFF || tdl_policy_exempts(remote))
 		return NF_ACCEPT;
 	if (mode == TDL_PERMISSIVE) {
 		tdl_count(would_deny);
@@ -84,6 +85,13 @@ static unsigned int tdl_filter_judge(const struct sock *sk, const struct tcphdr 
 	}
 	tdl_count(dropped);
 	return tcp->ack ? NF_DROP : NF_DROP_ERR(-ECONNREFUSED);
+}
+
+static unsigned int tdl_filter_judge(const struct sk_buff *skb, const struct tcphdr *tcp,
+				     const struct tdl_address *remote)
+{
+	/* Always, for it notes where a decided connection goes. */
+	return tdl_filter_verdict(tdl_filter_may_pass(skb, tcp, remote), tcp, remote);
 }
 
 /*
@@ -109,17 +117,44 @@ static unsigned int tdl_filter_hidden(void)
 }
 
 /*
+ * Whether what these accept will be decided. A program of the group chooses by more than the
+ * addresses: then all of them must be ours. Under RCU.
+ */
+static bool tdl_filter_listen(const struct sock *sk)
+{
+	const struct sock_reuseport *group = rcu_dereference(sk->sk_reuseport_cb);
+	unsigned int i, count = group ? READ_ONCE(group->num_socks) : 0;
+
+	if (sk->sk_kern_sock && !sk_is_mptcp(sk))
+		return true;
+	/* Only compared: some may be gone. */
+	for (i = 0; i < count; i++)
+		if (!tdl_conn_listens(READ_ONCE(group->socks[i])))
+			return false;
+	return tdl_conn_listens(sk);
+}
+
+/*
  * An answer by SYN cookie has no socket, and what comes of it inherits the operations of the
  * listener: the one that the kernel will find for the client's next segment must be ours. Under
  * RCU, as every hook.
  */
-static const struct sock *tdl_filter_cookie_v4(const struct nf_hook_state *state,
-					       const struct iphdr *ip, const struct tcphdr *tcp)
+static bool tdl_filter_cookie_v4(const struct nf_hook_state *state, const struct iphdr *ip,
+				 const struct tcphdr *tcp)
 {
+	const struct sock *sk;
+
 	if (!tcp->ack)
-		return NULL;
-	return tdl_lookup_listener_v4(state->net, ip->daddr, tcp->dest, ip->saddr,
-				      ntohs(tcp->source), state->out ? state->out->ifindex : 0);
+		return false;
+	/* In another's name: only who may rule the network can (IP_TRANSPARENT), and it is steered. */
+	if (inet_addr_type_dev_table(state->net, state->out, ip->saddr) != RTN_LOCAL)
+		return true;
+	sk = tdl_lookup_listener_v4(state->net, ip->daddr, tcp->dest, ip->saddr,
+				    ntohs(tcp->source), state->out);
+	if (sk)
+		return tdl_filter_listen(sk);
+	/* It comes by here once more, by the device below. */
+	return state->out && netif_is_l3_master(state->out);
 }
 
 static unsigned int tdl_filter_v4(void *priv, struct sk_buff *skb,
@@ -128,7 +163,6 @@ static unsigned int tdl_filter_v4(void *priv, struct sk_buff *skb,
 	const struct iphdr *ip = ip_hdr(skb);
 	unsigned int offset = (ntohs(ip->frag_off) & IP_OFFSET) * 8;
 	const struct tcphdr *tcp;
-	const struct sock *sk;
 	struct tcphdr space;
 	struct tdl_address remote;
 
@@ -141,18 +175,18 @@ static unsigned int tdl_filter_v4(void *priv, struct sk_buff *skb,
 	if (!tcp || !tcp->syn)
 		return NF_ACCEPT;
 	tdl_address_v4(&remote, ip->daddr, tcp->dest);
-	sk = skb->sk ? tdl_filter_owner(skb) : tdl_filter_cookie_v4(state, ip, tcp);
-	return tdl_filter_judge(sk, tcp, &remote);
+	if (!skb->sk)
+		return tdl_filter_verdict(tdl_filter_cookie_v4(state, ip, tcp), tcp, &remote);
+	return tdl_filter_judge(skb, tcp, &remote);
 }
 
 #if IS_ENABLED(CONFIG_IPV6)
-static const struct sock *tdl_filter_cookie_v6(const struct nf_hook_state *state,
-					       const struct ipv6hdr *ip, const struct tcphdr *tcp)
+/* The same: IPv6 tells which listener answers (ip6_xmit()). */
+static bool tdl_filter_cookie_v6(const struct nf_hook_state *state, const struct tcphdr *tcp)
 {
-	if (!tcp->ack)
-		return NULL;
-	return tdl_lookup_listener_v6(state->net, &ip->daddr, tcp->dest, &ip->saddr,
-				      ntohs(tcp->source), state->out ? state->out->ifindex : 0);
+	const struct sock *sk = state->sk;
+
+	return tcp->ack && sk && sk_fullsock(sk) && tdl_filter_listen(sk);
 }
 
 static unsigned int tdl_filter_v6(void *priv, struct sk_buff *skb,
@@ -160,9 +194,7 @@ static unsigned int tdl_filter_v6(void *priv, struct sk_buff *skb,
 {
 	unsigned int offset = 0;
 	unsigned short fragment = 0;
-	const struct ipv6hdr *ip = ipv6_hdr(skb);
 	const struct tcphdr *tcp;
-	const struct sock *sk;
 	int protocol;
 	struct tcphdr space;
 	struct tdl_address remote;
@@ -180,9 +212,10 @@ static unsigned int tdl_filter_v6(void *priv, struct sk_buff *skb,
 		return tdl_filter_hidden();
 	if (!tcp->syn)
 		return NF_ACCEPT;
-	tdl_address_v6(&remote, &ip->daddr, tcp->dest);
-	sk = skb->sk ? tdl_filter_owner(skb) : tdl_filter_cookie_v6(state, ip, tcp);
-	return tdl_filter_judge(sk, tcp, &remote);
+	tdl_address_v6(&remote, &ipv6_hdr(skb)->daddr, tcp->dest);
+	if (!skb->sk)
+		return tdl_filter_verdict(tdl_filter_cookie_v6(state, tcp), tcp, &remote);
+	return tdl_filter_judge(skb, tcp, &remote);
 }
 #endif
 

@@ -47,13 +47,9 @@ int tdl_stack_init(struct tdl_stack *stack)
 	return 0;
 }
 
-/* Whether all of it is paint, as it should be whenever nobody is on it. */
-static bool tdl_stack_is_clean(const struct tdl_stack *stack)
+static bool tdl_stack_is_paint(const u64 *p, const u64 *end)
 {
-	const u64 *end = tdl_stack_end(stack);
-	const u64 *p;
-
-	for (p = tdl_stack_first(stack); p < end; p++)
+	for (; p < end; p++)
 		if (*p != TDL_PAINT)
 			return false;
 	return true;
@@ -62,7 +58,7 @@ static bool tdl_stack_is_clean(const struct tdl_stack *stack)
 void tdl_stack_exit(struct tdl_stack *stack)
 {
 	/* Were it not so, keys could stay behind: what is said of TDL_UNTOUCHED would be wrong. */
-	if (stack->base && !tdl_stack_is_clean(stack)) {
+	if (stack->base && !tdl_stack_is_paint(tdl_stack_first(stack), tdl_stack_end(stack))) {
 		pr_crit("the core's stack was used below what was seen to be used\n");
 		memzero_explicit(stack->base, TDL_CORE_STACK);
 	}
@@ -107,7 +103,7 @@ size_t tdl_stack_clean(struct tdl_stack *stack)
 			used = p;
 	}
 	/* It does not begin with a whole eight. */
-	if (p - first < 8 && used == p)
+	if (p - first < 8 && !tdl_stack_is_paint(first, p))
 		used = first;
 	while (used < end && *used == TDL_PAINT)
 		used++;

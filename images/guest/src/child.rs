@@ -29,6 +29,8 @@ pub(crate) const TERMINAL: &str = "terminal";
 
 const SELF: &str = "/proc/self/exe";
 const POLL: Duration = Duration::from_millis(5);
+/// For processes that were killed to be gone, on a busy host.
+const ORPHANS: Duration = Duration::from_secs(5);
 
 /// The child's side of [`TEST`].
 pub(crate) fn test(name: &str) -> ExitCode {
@@ -171,11 +173,29 @@ fn wait(child: &mut Child, limit: Duration) -> Checked<Option<ExitStatus>> {
     }
 }
 
-/// Takes leave of the orphans that have died: PID 1 is everybody's last parent, and the next test
-/// in this machine counts processes. Call it when no child of our own is waited for.
-pub(crate) fn bury() {
-    // An error says that there is no child at all.
-    while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
+/// Waits for the end of the orphans that a test has left: PID 1 is everybody's last parent. An error
+/// names who lives on. Call it when no child of our own is waited for.
+pub(crate) fn bury() -> Checked<()> {
+    let start = Instant::now();
+    loop {
+        match waitpid(None, WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) if start.elapsed() > ORPHANS => break,
+            Ok(None) => sleep(POLL),
+            // There is none.
+            Err(_) => return Ok(()),
+        }
+    }
+    let left = procfs::read("/proc/1/task/1/children").unwrap_or_default();
+    let names = left.split_ascii_whitespace().map(|pid| {
+        let command = procfs::read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        format!("{pid} {}", command.replace('\0', " ").trim())
+    });
+    let names: Vec<String> = names.collect();
+    Err(Failure::Assertion(format!(
+        "processes outlive the test: {}",
+        names.join(", ")
+    )))
 }
 
 fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {

@@ -15,7 +15,7 @@ mod smc;
 mod traffic;
 
 pub(crate) use actor::{ACT, Actor, play, within};
-pub(crate) use capture::{Capture, SYN, Segment};
+pub(crate) use capture::{ACK, Capture, SYN, Segment};
 pub(crate) use cgroup::refusing;
 pub(crate) use decider::{Decider, Keep, Seen, configure};
 

@@ -43,7 +43,6 @@ impl Stage {
                 Err(Failure::UnknownTest(format!("{:?}; see LIST", run.test))),
             )?,
         }
-        child::bury();
         self.stream.mark(&end_marker(&run.test))?;
         heart.stop();
         self.say(&format!("DONE {}", run.test))
@@ -54,7 +53,7 @@ impl Stage {
         let speak = || -> std::io::Result<()> {
             self.ktap.plan(1)?;
             let verdict = match prepared {
-                Ok(before) => judge(name, limit, &before, &mut self.ktap),
+                Ok(before) => alone(judge(name, limit, &before, &mut self.ktap)),
                 Err(failure) => failure.into(),
             };
             self.ktap.verdict(name, &verdict)
@@ -95,5 +94,17 @@ fn judge(name: &str, limit: Duration, before: &Baseline, ktap: &mut Ktap) -> Ver
             Verdict::Failed(format!("{why}; after it: {also}"))
         }
         (verdict, Verdict::Passed(_)) => verdict,
+    }
+}
+
+/// What is over is buried; who still lives is a fault of the test, for the next one in this
+/// machine would meet him.
+fn alone(verdict: Verdict) -> Verdict {
+    match (child::bury(), verdict) {
+        (Ok(()), verdict) => verdict,
+        (Err(failure), Verdict::Passed(_)) => failure.into(),
+        (Err(failure), Verdict::Failed(why)) => {
+            Verdict::Failed(format!("{why}; after it: {failure}"))
+        }
     }
 }

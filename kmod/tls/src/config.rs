@@ -54,6 +54,7 @@ impl Client {
         // session would skip the certificate.
         config.enable_sni = false;
         config.resumption = Resumption::disabled();
+        config.enable_secret_extraction = true;
         Ok(Self(Arc::new(config)))
     }
 
@@ -104,6 +105,7 @@ impl Server {
         // kTLS cannot read a record that is not data, so none may follow the handshake.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.enable_secret_extraction = true;
         Ok(Self(Arc::new(config)))
     }
 

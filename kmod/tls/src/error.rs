@@ -18,6 +18,9 @@ pub enum TlsError {
     /// The session failed; an alert may be waiting in its output.
     #[error("TLS: {0}")]
     Session(rustls::Error),
+    /// A session cannot hand over what protects its records; it is lost.
+    #[error("no hand-over: {0}")]
+    NoRecords(&'static str),
     /// Data was to be sent, but the handshake is not done or the session is closed.
     #[error("the session is not open for data")]
     NotOpen,

@@ -9,7 +9,7 @@ use rustls::{
     unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus},
 };
 
-use crate::{SpiffeId, TlsError, verify};
+use crate::{Records, SpiffeId, TlsError, verify};
 
 /// How far a session has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +66,15 @@ pub trait Session: Send {
     /// When the handshake is not done, or the peer was told already.
     fn close(&mut self) -> Result<(), TlsError>;
 
+    /// Ends the session, and hands what protects its records over to whoever writes and reads
+    /// them from here on.
+    ///
+    /// # Errors
+    /// When it is not open, or when something would be lost: bytes that are to be sent, or that
+    /// were received and not read. The caller must have stopped reading at the end of the record
+    /// that opened it.
+    fn into_records(self: Box<Self>) -> Result<Records, TlsError>;
+
     /// How far it has come.
     fn state(&self) -> SessionState;
 
@@ -82,6 +91,7 @@ pub(crate) trait Side: Send + 'static {
 
     fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
     fn common(&self) -> &rustls::CommonState;
+    fn into_records(self) -> Result<Records, TlsError>;
 }
 
 impl Side for UnbufferedClientConnection {
@@ -94,6 +104,11 @@ impl Side for UnbufferedClientConnection {
     fn common(&self) -> &rustls::CommonState {
         self
     }
+
+    fn into_records(self) -> Result<Records, TlsError> {
+        let (secrets, connection) = self.dangerous_into_kernel_connection()?;
+        Records::new(&secrets, connection)
+    }
 }
 
 impl Side for UnbufferedServerConnection {
@@ -105,6 +120,11 @@ impl Side for UnbufferedServerConnection {
 
     fn common(&self) -> &rustls::CommonState {
         self
+    }
+
+    fn into_records(self) -> Result<Records, TlsError> {
+        let (secrets, connection) = self.dangerous_into_kernel_connection()?;
+        Records::new(&secrets, connection)
     }
 }
 
@@ -299,6 +319,22 @@ impl<C: Side> Session for Unbuffered<C> {
         self.advance(Wish::Close)?;
         self.state = after;
         Ok(())
+    }
+
+    fn into_records(self: Box<Self>) -> Result<Records, TlsError> {
+        let lost = if self.state != SessionState::Open {
+            Some("the handshake is not done")
+        } else if !self.outgoing.is_empty() {
+            Some("something is still to be sent")
+        } else if !self.incoming.is_empty() || !self.data.is_empty() {
+            Some("something was received that nobody has read")
+        } else {
+            None
+        };
+        match lost {
+            Some(why) => Err(TlsError::NoRecords(why)),
+            None => self.connection.into_records(),
+        }
     }
 
     fn state(&self) -> SessionState {

@@ -15,6 +15,8 @@ use der::{
 /// `ecdsa-with-SHA256` (RFC 5758, 3.2).
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ORGANISATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
+/// `extensionRequest` (RFC 2985, 5.4.2).
+const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
@@ -101,20 +103,35 @@ impl Template<'_> {
         if !self.uris.is_empty() || !self.authority {
             let usages = sequence(&[SERVER_AUTH.to_der()?, CLIENT_AUTH.to_der()?])?;
             extensions.push(extension(EXTENDED_KEY_USAGE, Critical::No, &usages)?);
-            let uri = |uri: &&str| tlv(URI, &[uri.as_bytes().to_vec()]);
-            let names = self.uris.iter().map(uri).collect::<der::Result<Vec<_>>>()?;
-            // Critical, for the subject is empty (RFC 5280, 4.2.1.6).
-            extensions.push(extension(
-                SUBJECT_ALT_NAME,
-                Critical::Yes,
-                &sequence(&names)?,
-            )?);
+            extensions.push(subject_alt_names(self.uris)?);
         }
         sequence(&extensions)
     }
 }
 
-/// The certificate out of what was signed and its ECDSA signature in DER.
+/// What a request for a certificate says, before it is signed (RFC 2986, 4.1).
+pub(crate) struct Request<'a> {
+    /// The URI that is to be certified.
+    pub(crate) uri: &'a str,
+    /// `SubjectPublicKeyInfo`, in DER.
+    pub(crate) public_key: &'a [u8],
+}
+
+impl Request<'_> {
+    /// The `CertificationRequestInfo`, in DER: what is signed.
+    pub(crate) fn to_be_signed(&self) -> der::Result<Vec<u8>> {
+        let extensions = sequence(&[subject_alt_names(&[self.uri])?])?;
+        let attribute = sequence(&[EXTENSION_REQUEST.to_der()?, tlv(Tag::Set, &[extensions])?])?;
+        sequence(&[
+            0_u8.to_der()?,
+            name("")?,
+            self.public_key.to_vec(),
+            tlv(explicit(0), &[attribute])?,
+        ])
+    }
+}
+
+/// The certificate, or the request, out of what was signed and its ECDSA signature in DER.
 pub(crate) fn signed(to_be_signed: Vec<u8>, signature: &[u8]) -> der::Result<Vec<u8>> {
     let mut bits = vec![0];
     bits.extend_from_slice(signature);
@@ -214,6 +231,13 @@ fn extension(name: ObjectIdentifier, critical: Critical, value: &[u8]) -> der::R
     }
     parts.push(tlv(Tag::OctetString, &[value.to_vec()])?);
     sequence(&parts)
+}
+
+/// Critical, for the subject is empty (RFC 5280, 4.2.1.6).
+fn subject_alt_names(uris: &[&str]) -> der::Result<Vec<u8>> {
+    let uri = |uri: &&str| tlv(URI, &[uri.as_bytes().to_vec()]);
+    let names = uris.iter().map(uri).collect::<der::Result<Vec<_>>>()?;
+    extension(SUBJECT_ALT_NAME, Critical::Yes, &sequence(&names)?)
 }
 
 fn algorithm() -> der::Result<Vec<u8>> {

@@ -77,7 +77,7 @@ pub(crate) fn build(
         process::run(cargo, Some(root)).with_context(what)?;
     }
     for package in packages {
-        let source = target.join("programs").join(package);
+        let source = target.join("programs").join(folder).join(package);
         let bytes = stripped(&target.join(folder).join(package), &source)?;
         key = key.bytes(package, &bytes);
         entries.push(Entry {

@@ -19,7 +19,7 @@ use crate::{
         arguments::{Machine, Memory, Start},
         socket_dir,
     },
-    shared::{Account, Shared},
+    shared::{Account, Shared, console_path},
     spec::{CellOutcome, CellSpec, Event, Events, Origin},
     state::Saved,
     watch::Patience,
@@ -222,6 +222,7 @@ pub async fn restore(
         initramfs: slot.initramfs(),
         memory: Memory::CopyOf(slot.memory()),
         start: Start::Restore,
+        serial: console_path(logs),
         ..boot::machine_of(engine.accelerator.kind, spec, logs, sockets.path())
     };
     let mut vm = Vm::start(&engine.qemu, &machine, sockets, logs).await?;

@@ -11,7 +11,10 @@ use std::{
 };
 
 use tidelock_host::files::{self, FileError};
-use tokio::{io::AsyncReadExt as _, time::timeout_at};
+use tokio::{
+    io::AsyncReadExt as _,
+    time::{timeout, timeout_at},
+};
 
 use crate::{
     boot,
@@ -24,10 +27,13 @@ use crate::{
 /// How long what was said before `DONE` may take to be read: it is in the sockets already.
 const SETTLING: Duration = Duration::from_secs(10);
 
+/// How long QEMU may take to end once it takes no orders any more.
+const DYING: Duration = Duration::from_secs(5);
+
 /// A machine in use.
 pub(crate) struct Shared {
     vm: Vm,
-    /// Where its console and QEMU's words go: the logs of the first test.
+    /// Where its console ([`console_path`]) and QEMU's words go: the logs of the first test.
     first: PathBuf,
     ran: Vec<String>,
     /// The number of the log's last record before the test.
@@ -89,14 +95,19 @@ impl Shared {
             );
         }
         heard.note(began, &format!("> {order}"));
-        self.vm.order(order).await?;
-        let end = watch(&mut self.vm, &mut heard, "DONE", patience).await;
+        let end = match self.vm.order(order).await {
+            Ok(()) => watch(&mut self.vm, &mut heard, "DONE", patience).await,
+            // It has run others: what they left behind has ended it, and is looked for.
+            Err(_) if !self.ran.is_empty() => self.died().await,
+            Err(error) => return Err(error),
+        };
         if let Some(time) = self.vm.child.id().and_then(processor_time) {
             let before = std::mem::replace(&mut self.spent, time);
             let spent = time.saturating_sub(before).as_millis();
             heard.note(began, &format!("= {spent} ms of the host's processors"));
         }
-        if last || !matches!(end, End::Said(_)) {
+        let over = last || !matches!(end, End::Said(_));
+        if over {
             // Nothing it could still do counts; what it said is in the sockets.
             self.end().await;
             drain(&mut self.vm, &mut heard).await;
@@ -107,7 +118,7 @@ impl Shared {
         let account = Account {
             end,
             after: self.after,
-            serial: self.console(logs)?,
+            serial: self.console(logs, over)?,
             ran: self.ran.clone(),
             heard,
         };
@@ -123,16 +134,36 @@ impl Shared {
         let _ = self.vm.child.kill().await;
     }
 
-    /// What the console said since the test before.
-    fn console(&mut self, logs: &Path) -> Result<String, FileError> {
-        let whole = files::read(&serial_path(&self.first))?;
-        let new = whole.get(self.serial..).unwrap_or_default();
-        if logs != self.first {
-            files::write_atomic(&serial_path(logs), new)?;
+    /// How it ended, when it does not take orders any more.
+    async fn died(&mut self) -> End {
+        match timeout(DYING, self.vm.child.wait()).await {
+            Ok(Ok(status)) => End::Died(status),
+            Ok(Err(_)) | Err(_) => End::Silent(DYING),
         }
-        self.serial = whole.len();
+    }
+
+    /// What the console said since the test before: whole lines, unless the machine is `over`.
+    fn console(&mut self, logs: &Path, over: bool) -> Result<String, FileError> {
+        let whole = files::read(&console_path(&self.first))?;
+        let new = whole.get(self.serial..).unwrap_or_default();
+        let new = if over { new } else { whole_lines(new) };
+        files::write_atomic(&serial_path(logs), new)?;
+        self.serial += new.len();
         Ok(String::from_utf8_lossy(new).into_owned())
     }
+}
+
+/// Where QEMU writes the console of a machine to, whichever test it runs.
+pub(crate) fn console_path(first: &Path) -> PathBuf {
+    first.join("console.log")
+}
+
+/// Up to the last line that is whole.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    bytes
+        .get(..end.map_or(0, |end| end + 1))
+        .unwrap_or_default()
 }
 
 /// Reads until the test's verdict and the log up to its end are there, or never will be: the
@@ -180,6 +211,13 @@ fn last_record(after: Option<u64>, kmsg: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_a_line_of_the_console_waits_for_the_other_half() {
+        assert_eq!(whole_lines(b"one\ntw"), b"one\n");
+        assert_eq!(whole_lines(b"tw"), b"");
+        assert_eq!(whole_lines(b"one\n"), b"one\n");
+    }
 
     #[test]
     fn a_process_tells_how_long_it_has_run() {

@@ -267,6 +267,29 @@ async fn short_tests_share_a_machine() {
     assert!(!second.contains("end of corpus.chance\n"), "{second}");
 }
 
+/// What kills a machine between two tests is held against the second, whatever its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_dies_between_two_tests_is_no_pass() {
+    let bench = Bench::new();
+    let mut spec = bench.spec(&["corpus.dies_when_done", "corpus.chance"]);
+    spec.sharing = spec.tests.iter().cloned().collect();
+    // So that it is dead by the time it is told to go on.
+    let wait = |event: Event<'_>| {
+        if matches!(event, Event::Testing("corpus.chance")) {
+            std::thread::sleep(Duration::from_secs(2));
+        }
+    };
+    let cancel = CancellationToken::new();
+    let outcome = run_cell(&bench.engine, &spec, &wait, &cancel).await;
+    let [first, second] = &outcome.tests[..] else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(first.status, Status::Pass, "{first:?}");
+    assert_eq!(second.status, Status::Fail, "{second:?}");
+    assert!(second.detail.starts_with("guest-died:"), "{second:?}");
+    assert_eq!(second.measured["machine_had_run"], "corpus.dies_when_done");
+}
+
 /// A kernel that has mismeasured its processor's counter is no ground for a verdict.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_clock_is_the_factorys_trouble() {

@@ -16,7 +16,7 @@ use crate::{
     failure::{Checked, Failure},
     ktap::Verdict,
     procfs,
-    run::Stage,
+    run::{Stage, end_marker},
 };
 
 pub(super) const TESTS: &[Test] = &[
@@ -31,6 +31,7 @@ pub(super) const TESTS: &[Test] = &[
     machine("corpus.init_exits", init_exits),
     machine("corpus.kmsg_lost", kmsg_lost),
     machine("corpus.no_marker", no_marker),
+    machine("corpus.dies_when_done", dies_when_done),
     machine("corpus.chance", |stage, _| chance(stage, "corpus.chance")),
     machine("corpus.chance_again", |stage, _| {
         chance(stage, "corpus.chance_again")
@@ -128,6 +129,18 @@ fn kmsg_lost(stage: &mut Stage, _: &Heart) -> Checked<()> {
     }
     drop(held);
     pass(stage)
+}
+
+/// All is well, and a moment later the machine is gone: whoever comes next finds it out.
+fn dies_when_done(stage: &mut Stage, heart: &Heart) -> Checked<()> {
+    const NAME: &str = "corpus.dies_when_done";
+    ktap(stage.ktap.plan(1))?;
+    ktap(stage.ktap.verdict(NAME, &Verdict::Passed(String::new())))?;
+    stage.stream.mark(&end_marker(NAME))?;
+    heart.stop();
+    stage.say(&format!("DONE {NAME}"))?;
+    sleep(Duration::from_millis(200));
+    power_off()
 }
 
 /// No misbehaviour: tells what must differ between copies of one saved machine, and between the

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 mod certificates;
+mod hand_over;
 mod interop;
 mod refused;
+mod requests;
 mod robust;
 mod selftests;
 mod spiffe_ids;

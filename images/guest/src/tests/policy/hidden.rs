@@ -2,7 +2,10 @@
 //! Sockets that are older than the module, and that no table of files shows: in flight over a Unix
 //! socket, or held by a ring alone.
 
-use std::time::Duration;
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use tidelock_wire::{Decision, Direction, Mode};
 
@@ -11,7 +14,7 @@ use super::{
 };
 use crate::{
     failure::{Checked, ensure},
-    intercept::{self, Actor, Capture, Decider},
+    intercept::{self, ACK, Actor, Capture, Decider, SYN, Segment},
     procfs,
     tests::SHORT,
     userland::net,
@@ -28,6 +31,10 @@ const SERVERS: [(&str, &str); 3] = [
     ("127.0.0.1:7004", "ring listen ring-hide word ring-accept"),
     ("[::1]:7005", "listen hide word find accept"),
 ];
+
+/// For a SYN to leave, on a busy host.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A script that has come to its word, with its socket hidden.
 struct Hidden {
@@ -77,9 +84,7 @@ fn older(report: &mut Report) -> Checked<String> {
         // all the same.
         for cookies in ["0", "2"] {
             let _setting = procfs::Setting::new(net::SYN_COOKIES, cookies)?;
-            let client = Actor::start(&format!("connect {}", hidden.address))?;
-            hidden.actor.is_silent(Duration::from_millis(200))?;
-            drop(client);
+            knock(hidden)?;
         }
     }
     decider.stop()?;
@@ -103,6 +108,28 @@ fn older(report: &mut Report) -> Checked<String> {
         String::new()
     } else {
         format!("no io_uring on this kernel: {}", lacks.join(", "))
+    })
+}
+
+/// A client that is allowed: its SYN is there, and nobody answers.
+fn knock(hidden: &Hidden) -> Checked<()> {
+    let capture = Capture::begin()?;
+    let client = Actor::start(&format!("connect {}", hidden.address))?;
+    let (mut seen, began) = (Vec::new(), Instant::now());
+    let opens = |one: &Segment| one.flags & (SYN | ACK) == SYN;
+    while !seen.iter().any(opens) && began.elapsed() < PATIENCE {
+        sleep(LOOK);
+        seen.extend(capture.segments()?);
+    }
+    hidden.actor.is_silent(Duration::from_millis(200))?;
+    client.is_silent(Duration::ZERO)?;
+    seen.extend(capture.segments()?);
+    let to = |one: &Segment| one.to.to_string() == hidden.address;
+    ensure(!seen.is_empty() && seen.iter().all(to), || {
+        format!(
+            "{} was to get a SYN and send nothing: {seen:?}",
+            hidden.address
+        )
     })
 }
 
