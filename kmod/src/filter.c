@@ -146,7 +146,7 @@ static bool tdl_filter_cookie_v4(const struct nf_hook_state *state, const struct
 
 	if (!tcp->ack)
 		return false;
-	/* In another's name: only who may rule the network can (IP_TRANSPARENT), and it is steered. */
+	/* In another's name (IP_TRANSPARENT): for who rules the network; it is steered. */
 	if (inet_addr_type_dev_table(state->net, state->out, ip->saddr) != RTN_LOCAL)
 		return true;
 	sk = tdl_lookup_listener_v4(state->net, ip->daddr, tcp->dest, ip->saddr,
