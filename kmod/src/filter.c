@@ -17,11 +17,11 @@
 #include <linux/skbuff.h>
 #include <linux/tcp.h>
 #include <net/ipv6.h>
-#include <net/mptcp.h>
 #include <net/l3mdev.h>
+#include <net/mptcp.h>
 #include <net/net_namespace.h>
-#include <net/route.h>
 #include <net/request_sock.h>
+#include <net/route.h>
 #include <net/sock.h>
 #include <net/sock_reuseport.h>
 
@@ -175,8 +175,10 @@ static unsigned int tdl_filter_v4(void *priv, struct sk_buff *skb,
 	if (!tcp || !tcp->syn)
 		return NF_ACCEPT;
 	tdl_address_v4(&remote, ip->daddr, tcp->dest);
+	/* Under a flood: nobody is looked for in vain. */
 	if (!skb->sk)
-		return tdl_filter_verdict(tdl_filter_cookie_v4(state, ip, tcp), tcp, &remote);
+		return tdl_filter_verdict(tdl_policy_mode() == TDL_OFF ||
+					  tdl_filter_cookie_v4(state, ip, tcp), tcp, &remote);
 	return tdl_filter_judge(skb, tcp, &remote);
 }
 

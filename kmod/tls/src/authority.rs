@@ -6,14 +6,9 @@
 use alloc::{vec, vec::Vec};
 use core::time::Duration;
 
-use p256::{
-    ecdsa::{DerSignature, signature::Signer as _},
-    pkcs8::EncodePublicKey as _,
-};
-
 use crate::{
     Identity, Platform, SecretKey, SpiffeId, TlsError, TrustBundle, TrustDomain,
-    x509::{self, Template, usage},
+    x509::{Template, usage},
 };
 
 /// What its certificates are good for, from a little before now.
@@ -108,8 +103,7 @@ fn certificate<P: Platform>(
 ) -> Result<Vec<u8>, TlsError> {
     let mut serial = [0; 16];
     P::fill_random(&mut serial)?;
-    let public = (key.signing_key().verifying_key().to_public_key_der())
-        .map_err(|_| TlsError::Certificate("the key cannot be encoded"))?;
+    let public = key.public()?;
     let authority = matches!(profile, Profile::Authority);
     let now = Duration::from_secs(P::unix_time());
     let to_be_signed = Template {
@@ -120,17 +114,9 @@ fn certificate<P: Platform>(
         authority,
         usage: profile.usage(),
         uris: profile.uris(),
-        public_key: public.as_bytes(),
+        public_key: &public,
     }
     .to_be_signed()
-    .map_err(encoding)?;
-    let signature: DerSignature = issuer
-        .signing_key()
-        .try_sign(&to_be_signed)
-        .map_err(|_| TlsError::Certificate("cannot be signed"))?;
-    x509::signed(to_be_signed, signature.as_bytes()).map_err(encoding)
-}
-
-fn encoding(_: der::Error) -> TlsError {
-    TlsError::Certificate("cannot be encoded")
+    .map_err(|_| TlsError::Certificate("cannot be encoded"))?;
+    issuer.signed(to_be_signed)
 }

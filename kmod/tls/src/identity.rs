@@ -15,7 +15,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
-use crate::{Platform, SpiffeId, TlsError, platform::Random, verify};
+use crate::{Platform, SpiffeId, TlsError, platform::Random, verify, x509};
 
 /// A P-256 private key. It has no form in which it could be written down, and its memory is
 /// wiped when its last user goes.
@@ -32,8 +32,24 @@ impl SecretKey {
         Ok(Self(Arc::new(key)))
     }
 
+    #[cfg(test)]
     pub(crate) fn signing_key(&self) -> &SigningKey {
         &self.0
+    }
+
+    /// The public half: `SubjectPublicKeyInfo`, in DER.
+    pub(crate) fn public(&self) -> Result<Vec<u8>, TlsError> {
+        let document = self.0.verifying_key().to_public_key_der();
+        let document = document.map_err(|_| TlsError::Certificate("the key cannot be encoded"))?;
+        Ok(document.into_vec())
+    }
+
+    /// A certificate or a request, of what it says and our signature over that. In DER.
+    pub(crate) fn signed(&self, to_be_signed: Vec<u8>) -> Result<Vec<u8>, TlsError> {
+        let signature: DerSignature = (self.0.try_sign(&to_be_signed))
+            .map_err(|_| TlsError::Certificate("cannot be signed"))?;
+        x509::signed(to_be_signed, signature.as_bytes())
+            .map_err(|_| TlsError::Certificate("cannot be encoded"))
     }
 }
 
@@ -84,8 +100,7 @@ impl rustls::sign::SigningKey for SecretKey {
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
-        let document = self.0.verifying_key().to_public_key_der().ok()?;
-        Some(SubjectPublicKeyInfoDer::from(document.into_vec()))
+        self.public().ok().map(SubjectPublicKeyInfoDer::from)
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {

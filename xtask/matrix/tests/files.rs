@@ -41,6 +41,10 @@ fn what_is_not_known_is_refused_with_line_and_hint() {
             "did you mean old?",
         ),
         (("name = \"new\"", "name = \"old\""), "twice"),
+        (
+            ("[rust-src]", "[test]\nheavy = [\"[x\"]\n[rust-src]"),
+            "heavy: \"[x\" is no pattern",
+        ),
         (("{ series = \"6.1\"", "{ series = \"6.2\""), "6.2"),
         (
             ("libelf1\"]", "libelf1\"]\ncompiler = \"gcc-12\""),
@@ -102,6 +106,25 @@ fn planned(tier: Option<Tier>, globs: &[&str]) -> Result<Vec<String>, PlanError>
         .into_iter()
         .map(|cell| cell.kernel.release.to_string())
         .collect())
+}
+
+#[test]
+fn tests_that_take_long_are_for_the_kernels_of_their_tier() {
+    let mut matrix = matrix();
+    matrix.test.heavy = vec!["load.cycles".into(), "apps.*".into()];
+    let fits = |test| matrix.test.is_heavy(test);
+    assert!(fits("load.cycles") && fits("apps.caddy") && !fits("load.module"));
+    let heavy = |tier| {
+        let mut matrix = matrix.clone();
+        matrix.test.heavy_tier = tier;
+        let cells = plan(&matrix, &discovery().lock, Some(Tier::Full), &[]).unwrap();
+        let heavy = cells.into_iter().filter(|cell| cell.heavy);
+        heavy
+            .map(|cell| cell.kernel.release.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(heavy(Tier::Quick), planned(Some(Tier::Quick), &[]).unwrap());
+    assert_eq!(heavy(Tier::Full), planned(Some(Tier::Full), &[]).unwrap());
 }
 
 #[test]

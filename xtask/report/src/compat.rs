@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `docs/compat.md`: which kernels the module is known to work on, from a run of the tier `full`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tidelock_model::{CellReport, RunReport, Status};
 
 use crate::{
@@ -36,7 +38,7 @@ fn head(report: &RunReport) -> String {
          | qemu | {} |\n\n\
          Build, boot and test are medians in the tables by series, and the test column is the\n\
          median of one test, from the restore of the machine to its verdict. Stack is the\n\
-         high-water mark of the module's private stack in its self-test.\n",
+         high-water mark of the module's private stack in its self-test.\n{}",
         text::plural(report.cells.len(), "kernel"),
         text::date(report.started),
         report.tier,
@@ -45,7 +47,35 @@ fn head(report: &RunReport) -> String {
         code(&report.lock_sha256.to_hex()),
         escape(&report.accelerator),
         escape(&report.qemu),
+        skipped(report),
     )
+}
+
+/// A kernel passes with tests that were skipped: how many did, and why.
+fn skipped(report: &RunReport) -> String {
+    let mut reasons: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
+    for cell in &report.cells {
+        let skipped = cell.tests.iter().filter(|test| test.status == Status::Skip);
+        for test in skipped {
+            let (count, tests) = reasons.entry(test.detail.as_str()).or_default();
+            *count += 1;
+            tests.insert(&test.name);
+        }
+    }
+    let line = |(reason, (count, tests)): (&str, (usize, BTreeSet<&str>))| {
+        let tests: Vec<_> = tests.into_iter().map(code).collect();
+        format!(
+            "- {} ({}): {}\n",
+            text::plural(count, "time"),
+            tests.join(", "),
+            escape(reason)
+        )
+    };
+    let lines: String = reasons.into_iter().map(line).collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("\nSkipped, and no pass:\n\n{lines}")
 }
 
 fn overview(groups: &[Group<'_>]) -> String {

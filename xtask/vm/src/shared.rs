@@ -87,11 +87,11 @@ impl Shared {
         let began = Instant::now();
         let mut heard = std::mem::take(&mut self.rest);
         if let Some(before) = self.ran.last() {
-            let count = self.ran.len();
+            let count = self.ran.len() + 1;
             let where_ = self.first.display();
             heard.note(
                 began,
-                &format!("= after {before}, the {count}. test of the machine of {where_}"),
+                &format!("= after {before}, test {count} of the machine of {where_}"),
             );
         }
         heard.note(began, &format!("> {order}"));
