@@ -248,6 +248,9 @@ async fn all(lab: Arc<Lab>, cell: Arc<Cell>, context: &Context) -> Result<Tally>
     let mut tally = Tally::default();
     while let Some(done) = tasks.join_next().await {
         let (held, told) = done??;
+        if !held {
+            context.blame(told.trim());
+        }
         context.say(told);
         tally += Tally::one(held);
     }

@@ -33,16 +33,19 @@ pub(crate) struct Context {
     /// What a step says that runs beside another: kept until that has ended. None for the one
     /// that is listened to.
     kept: Option<Mutex<String>>,
+    /// What did not hold, a line each: told once more at the end of all steps.
+    reasons: Arc<Mutex<Vec<String>>>,
 }
 
 impl Context {
     /// For steps that are listened to.
-    pub(crate) const fn new(root: PathBuf, install: Install, source: SourceOptions) -> Self {
+    pub(crate) fn new(root: PathBuf, install: Install, source: SourceOptions) -> Self {
         Self {
             root,
             install,
             source,
             kept: None,
+            reasons: Arc::default(),
         }
     }
 
@@ -53,6 +56,7 @@ impl Context {
             install: self.install,
             source: self.source.clone(),
             kept: Some(Mutex::default()),
+            reasons: Arc::clone(&self.reasons),
         }
     }
 
@@ -80,6 +84,21 @@ impl Context {
                 let _ = writeln!(kept, "{text}");
             }
         }
+    }
+
+    /// One thing that did not hold: where a step says much after it, or another step does, this
+    /// stands below all of it. It may be the words of a guest: what commands a terminal is left
+    /// out of it.
+    pub(crate) fn blame(&self, reason: impl Display) {
+        let line = reason.to_string().replace(char::is_control, " ");
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.push(line);
+    }
+
+    /// What did not hold, of every step.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.clone()
     }
 
     /// What was said and kept.
@@ -228,16 +247,21 @@ pub(crate) const STEPS: &[Step] = &[
 
 /// Runs a command that says itself what it does; a failure is a check that did not hold.
 fn passes(command: std::process::Command, context: &Context) -> Result<Tally> {
-    context.say(format_args!("$ {}", process::show(&command)));
-    if !context.is_beside() {
-        let status = process::passthrough(command, Some(&context.root))?;
-        return Ok(Tally::one(status.success()));
+    let shown = process::show(&command);
+    context.say(format_args!("$ {shown}"));
+    let status = if context.is_beside() {
+        let outcome = process::outcome(command, Some(&context.root))?;
+        for said in [&outcome.stdout, &outcome.stderr] {
+            context.say(String::from_utf8_lossy(said).trim_end());
+        }
+        outcome.status
+    } else {
+        process::passthrough(command, Some(&context.root))?
+    };
+    if !status.success() {
+        context.blame(format_args!("{status}: {shown}"));
     }
-    let outcome = process::outcome(command, Some(&context.root))?;
-    for said in [&outcome.stdout, &outcome.stderr] {
-        context.say(String::from_utf8_lossy(said).trim_end());
-    }
-    Ok(Tally::one(outcome.status.success()))
+    Ok(Tally::one(status.success()))
 }
 
 #[cfg(test)]
@@ -253,6 +277,14 @@ mod tests {
         let mut shell = process::command("sh");
         shell.args(["-c", "echo two; echo three >&2; false"]);
         assert_eq!(passes(shell, &beside).unwrap(), Tally::one(false));
+        beside.blame("a\n\u{1b}[2Jb");
+        assert_eq!(
+            listened.reasons(),
+            [
+                "exit status: 1: sh -c 'echo two; echo three >&2; false'",
+                "a  [2Jb"
+            ]
+        );
         let kept = beside.kept();
         assert_eq!(kept.lines().next(), Some("one"));
         assert!(kept.ends_with("\ntwo\nthree\n"), "{kept:?}");

@@ -21,7 +21,8 @@ use crate::{
 
 /// Run every check of the repository, as CI does
 ///
-/// All steps run, also after one failed. The last line counts the checks.
+/// All steps run, also after one failed. The last lines say what did not hold, and count the
+/// checks.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --list\n  \
@@ -100,6 +101,9 @@ fn run_all(steps: &[&Step], context: &Context) -> Exit {
         .collect();
     if !red.is_empty() {
         println!("\nfailed: {}", red.join(", "));
+        for reason in context.reasons() {
+            println!("  {reason}");
+        }
     }
     println!(
         "\ntidelock: {} passed, {} failed",
@@ -143,6 +147,7 @@ fn run_step(step: &Step, context: &Context) -> Tally {
     let started = Instant::now();
     let tally = (step.run)(context).unwrap_or_else(|error| {
         context.say(format_args!("error: {error:#}"));
+        context.blame(format_args!("{}: {error:#}", step.name));
         Tally::one(false)
     });
     // A step of which nothing ran is a failed check too.
@@ -217,6 +222,7 @@ mod tests {
             green,
             [("meets", true), ("fails", false), ("listened", true)]
         );
+        assert_eq!(context.reasons(), ["fails: on purpose"]);
         assert!(side_by_side(&[], &context).is_empty());
         let alone = side_by_side(&[&steps[1]], &context);
         assert!(!alone[0].1.green());
