@@ -11,7 +11,6 @@
 mod bundle;
 mod data;
 mod decision;
-mod durable;
 mod embedded;
 mod engine;
 mod error;

@@ -16,10 +16,12 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::{bundle::Bundle, durable, engine::Limits, error::PolicyError, policy::Policy, testing};
+use crate::{bundle::Bundle, engine::Limits, error::PolicyError, policy::Policy, testing};
 
 /// How many activations are remembered, the current one counted; older bundles are removed.
 const REMEMBERED: usize = 16;
+/// Policies are for the daemon alone.
+const MODE: u32 = 0o600;
 /// The largest state that is read, in bytes.
 const MAX_STATE: u64 = 1 << 20;
 
@@ -118,7 +120,8 @@ impl Store {
         let digest = hex::encode(policy.digest());
         let path = self.bundle_path(&digest);
         // Written even if it is there: what is there may be damaged.
-        durable::write(&path, &bundle.to_tar_gz()?).map_err(failed("write", &path))?;
+        tidelock_durable::write(&path, &bundle.to_tar_gz()?, MODE)
+            .map_err(failed("write", &path))?;
         if state
             .activations
             .last()
@@ -210,7 +213,7 @@ impl Store {
             path: path.clone(),
             reason: error.to_string(),
         })?;
-        durable::write(&path, &text).map_err(failed("write", &path))?;
+        tidelock_durable::write(&path, &text, MODE).map_err(failed("write", &path))?;
         self.prune(&state)
     }
 

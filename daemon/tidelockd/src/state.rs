@@ -2,9 +2,8 @@
 //! Small files that outlive the daemon: whole or absent, and on the disk when that is said.
 
 use std::{
-    fs::{self, File, Permissions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -62,20 +61,7 @@ pub fn read(path: &Path) -> Result<Option<String>, StateError> {
 pub fn write(path: &Path, text: &str) -> Result<(), StateError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     make_dir(parent)?;
-    let failed = |source| StateError::of("write", path)(source);
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".new-")
-        .permissions(Permissions::from_mode(0o640))
-        .tempfile_in(parent)
-        .map_err(failed)?;
-    temporary.write_all(text.as_bytes()).map_err(failed)?;
-    temporary.as_file().sync_all().map_err(failed)?;
-    temporary
-        .persist(path)
-        .map_err(|error| failed(error.error))?;
-    File::open(parent)
-        .and_then(|parent| parent.sync_all())
-        .map_err(failed)
+    tidelock_durable::write(path, text.as_bytes(), 0o640).map_err(StateError::of("write", path))
 }
 
 /// Removes a file, which may be absent already.

@@ -137,7 +137,7 @@ fn what_has_changed_on_disk_is_refused_and_can_be_mended() {
         b"no archive".to_vec(),
         Vec::new(),
     ] {
-        crate::durable::write(&path, &bytes).unwrap();
+        tidelock_durable::write(&path, &bytes, 0o600).unwrap();
         let error = store.current().unwrap_err();
         assert!(
             matches!(error, PolicyError::Store(StoreError::Changed { .. })),
@@ -166,7 +166,7 @@ fn a_state_that_is_not_ours_is_an_error_and_stays() {
             &digest[..64]
         ),
     ] {
-        crate::durable::write(&path, text.as_bytes()).unwrap();
+        tidelock_durable::write(&path, text.as_bytes(), 0o600).unwrap();
         let error = store.current().unwrap_err();
         assert!(
             matches!(error, PolicyError::Store(StoreError::State { .. })),
@@ -185,8 +185,8 @@ fn what_a_crash_leaves_behind_is_no_policy_and_is_cleaned_up() {
     store.activate(&numbered(1)).unwrap();
     let orphan = numbered(9);
     let name = format!("bundles/{}.tar.gz", hex::encode(orphan.digest()));
-    crate::durable::write(&dir.path().join(name), &orphan.to_tar_gz().unwrap()).unwrap();
-    crate::durable::write(&dir.path().join("bundles/.tmp-half"), b"half").unwrap();
+    tidelock_durable::write(&dir.path().join(name), &orphan.to_tar_gz().unwrap(), 0o600).unwrap();
+    tidelock_durable::write(&dir.path().join("bundles/.tmp-half"), b"half", 0o600).unwrap();
     assert_eq!(revision(&store), "r1");
     store.activate(&numbered(2)).unwrap();
     assert_eq!(files(&dir.path().join("bundles")).len(), 2);

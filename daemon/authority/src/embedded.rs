@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The authority of a node that has no other.
+//!
+//! Its folder holds `root.pem` and `intermediate.pem`, each a key and its certificate. The root is
+//! written once and never again; the intermediate is replaced in one step at half of its life,
+//! and an SVID carries the one that signed it, so that no connection notices. A crash at any
+//! moment leaves the old intermediate or the new one.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rcgen::{Issuer, KeyPair};
+use rustix::fs::{FlockOperation, flock};
+use rustls_pki_types::CertificateDer;
+use tidelock_tls::TrustDomain;
+
+use crate::{
+    AuthorityError, Request,
+    keyfile::{self, Existing, Held, failed},
+    profile::{self, Rank, Serial, Validity},
+    signer::{Signer, seconds},
+};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// How long what is signed is valid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lifetimes {
+    /// Of an SVID, from now on.
+    pub svid: Duration,
+    /// How long before now everything begins to be valid, for peers whose clock is behind.
+    pub skew: Duration,
+    /// Of an intermediate. It is replaced when half of that is over.
+    pub intermediate: Duration,
+    /// Of the root.
+    pub root: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            svid: Duration::from_hours(1),
+            skew: Duration::from_mins(1),
+            intermediate: 14 * DAY,
+            root: 3650 * DAY,
+        }
+    }
+}
+
+impl Lifetimes {
+    /// Each within half of what signs it, so that nothing outlives its issuer.
+    fn check(&self) -> Result<(), AuthorityError> {
+        let wrong = |field, reason| Err(AuthorityError::Settings { field, reason });
+        if self.svid < Duration::from_mins(1) {
+            return wrong("the lifetime of SVIDs", "a minute is the least");
+        }
+        if self.skew > DAY {
+            return wrong("the skew of clocks", "a day is the most");
+        }
+        if self.svid > self.intermediate / 2 {
+            return wrong(
+                "the lifetime of SVIDs",
+                "half of the intermediate's is the most",
+            );
+        }
+        if self.intermediate > self.root / 2 {
+            return wrong(
+                "the lifetime of intermediates",
+                "half of the root's is the most",
+            );
+        }
+        if self.root > 100 * 365 * DAY {
+            return wrong("the lifetime of the root", "a hundred years are the most");
+        }
+        Ok(())
+    }
+}
+
+/// What was signed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Svid {
+    /// The leaf, then the intermediate, in DER. The root is in the trust bundle alone.
+    pub chain: [CertificateDer<'static>; 2],
+    /// The leaf's.
+    pub serial: Serial,
+    /// The leaf's.
+    pub validity: Validity,
+}
+
+/// A root and an intermediate in a folder.
+pub struct Embedded {
+    domain: TrustDomain,
+    dir: PathBuf,
+    lifetimes: Lifetimes,
+    root: Signer,
+    intermediate: Mutex<Arc<Signer>>,
+    /// Held for as long as the folder is ours.
+    _lock: File,
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedded")
+            .field("domain", &self.domain)
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Embedded {
+    /// Opens the authority in `dir`, or begins one there when the folder is empty or absent.
+    ///
+    /// # Errors
+    /// When the folder holds anything but a whole authority over `domain`, lies open to others,
+    /// is used by another process, or when the clock is outside of the root's validity.
+    pub fn open(
+        dir: &Path,
+        domain: TrustDomain,
+        lifetimes: Lifetimes,
+        now: SystemTime,
+    ) -> Result<Self, AuthorityError> {
+        lifetimes.check()?;
+        let now = whole_seconds(now);
+        let lock = own(dir)?;
+        let root = open_root(dir, &domain, &lifetimes, now)?;
+        root.check(Rank::Root, now)?;
+        let path = dir.join(INTERMEDIATE);
+        let intermediate = match keyfile::read(&path)? {
+            Some(held) => Signer::of(held, Rank::Intermediate, &domain, Some(&root), &path)?,
+            None => new_intermediate(dir, &domain, &lifetimes, &root, now)?,
+        };
+        let authority = Self {
+            domain,
+            dir: dir.to_owned(),
+            lifetimes,
+            root,
+            intermediate: Mutex::new(Arc::new(intermediate)),
+            _lock: lock,
+        };
+        authority.renew(now)?;
+        Ok(authority)
+    }
+
+    /// The trust domain it speaks for.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.domain
+    }
+
+    /// The certificates that make others trust it.
+    pub fn authorities(&self) -> Vec<CertificateDer<'static>> {
+        vec![self.root.certificate.clone()]
+    }
+
+    /// Signs an SVID.
+    ///
+    /// # Errors
+    /// When the clock is outside of what our own certificates are valid for, or a new
+    /// intermediate is needed and cannot be written.
+    pub fn issue(&self, request: &Request, now: SystemTime) -> Result<Svid, AuthorityError> {
+        let now = whole_seconds(now);
+        self.root.check(Rank::Root, now)?;
+        let mut by = self.current();
+        // An SVID does not outlive who signed it.
+        if now + self.lifetimes.svid > by.validity.to {
+            by = self.replace(now)?;
+        }
+        by.check(Rank::Intermediate, now)?;
+        let serial = Serial::random()?;
+        let validity = self.lifetimes.validity(now, self.lifetimes.svid);
+        let params = profile::svid(request.spiffe_id(), serial, validity)?;
+        let leaf = by.sign(&params, request.key())?;
+        Ok(Svid {
+            chain: [leaf.into(), by.certificate.clone()],
+            serial,
+            validity,
+        })
+    }
+
+    /// Makes a new intermediate when half of the life of this one is over, long before anybody
+    /// needs it. Whether it did.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old one signs on while it is valid.
+    pub fn renew(&self, now: SystemTime) -> Result<bool, AuthorityError> {
+        let now = whole_seconds(now);
+        let due = self.current().is_past_half(now);
+        if due {
+            self.replace(now)?;
+        }
+        Ok(due)
+    }
+
+    /// Makes a new intermediate at once, for the old one's key is not trusted any more. Returns
+    /// the certificate of the old one: SVIDs that were signed by it are to be refused.
+    ///
+    /// # Errors
+    /// When it cannot be written; then the old one is still in use.
+    pub fn roll(&self, now: SystemTime) -> Result<CertificateDer<'static>, AuthorityError> {
+        let old = self.current().certificate.clone();
+        self.replace(whole_seconds(now))?;
+        Ok(old)
+    }
+
+    fn current(&self) -> Arc<Signer> {
+        let current = self.intermediate.lock();
+        Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// On the disk first, then in use.
+    fn replace(&self, now: SystemTime) -> Result<Arc<Signer>, AuthorityError> {
+        self.root.check(Rank::Root, now)?;
+        let current = self.intermediate.lock();
+        let mut current = current.unwrap_or_else(PoisonError::into_inner);
+        let new = new_intermediate(&self.dir, &self.domain, &self.lifetimes, &self.root, now)?;
+        *current = Arc::new(new);
+        Ok(Arc::clone(&current))
+    }
+}
+
+impl Lifetimes {
+    fn validity(&self, now: SystemTime, lifetime: Duration) -> Validity {
+        Validity {
+            from: now.checked_sub(self.skew).unwrap_or(UNIX_EPOCH),
+            to: now + lifetime,
+        }
+    }
+}
+
+const ROOT: &str = "root.pem";
+const INTERMEDIATE: &str = "intermediate.pem";
+
+/// Certificates know no less.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds(time))
+}
+
+/// Makes the folder when it is absent, and takes it for this process alone.
+fn own(dir: &Path) -> Result<File, AuthorityError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(failed("make the folder", dir))?;
+    let lock = File::open(dir).map_err(failed("open", dir))?;
+    let metadata = lock.metadata().map_err(failed("look at", dir))?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        let path = dir.to_owned();
+        return Err(AuthorityError::Open { path, mode });
+    }
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(AuthorityError::Busy {
+            path: dir.to_owned(),
+        }),
+        Err(errno) => Err(failed("lock", dir)(errno.into())),
+    }
+}
+
+fn open_root(
+    dir: &Path,
+    domain: &TrustDomain,
+    lifetimes: &Lifetimes,
+    now: SystemTime,
+) -> Result<Signer, AuthorityError> {
+    let path = dir.join(ROOT);
+    if let Some(held) = keyfile::read(&path)? {
+        return Signer::of(held, Rank::Root, domain, None, &path);
+    }
+    if dir.join(INTERMEDIATE).exists() {
+        return Err(AuthorityError::NoRoot { path });
+    }
+    let key = KeyPair::generate()?;
+    let validity = lifetimes.validity(now, lifetimes.root);
+    let params = profile::authority(domain, Rank::Root, Serial::random()?, validity)?;
+    let issuer = Issuer::from_params(&params, &key);
+    let certificate = params.signed_by(&key, &issuer)?;
+    keyfile::write(&path, &key, &certificate, Existing::Kept)?;
+    let certificate = certificate.into();
+    Signer::of(Held { key, certificate }, Rank::Root, domain, None, &path)
+}
+
+/// Makes an intermediate, and writes it in the place of the one before.
+fn new_intermediate(
+    dir: &Path,
+    domain: &TrustDomain,
+    lifetimes: &Lifetimes,
+    root: &Signer,
+    now: SystemTime,
+) -> Result<Signer, AuthorityError> {
+    let path = dir.join(INTERMEDIATE);
+    let key = KeyPair::generate()?;
+    let mut validity = lifetimes.validity(now, lifetimes.intermediate);
+    validity.to = validity.to.min(root.validity.to);
+    let params = profile::authority(domain, Rank::Intermediate, Serial::random()?, validity)?;
+    let certificate = root.sign(&params, &key)?;
+    keyfile::write(&path, &key, &certificate, Existing::Replaced)?;
+    let certificate = certificate.into();
+    Signer::of(
+        Held { key, certificate },
+        Rank::Intermediate,
+        domain,
+        Some(root),
+        &path,
+    )
+}

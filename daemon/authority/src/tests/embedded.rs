@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The authority's folder, through renewals, crashes and hands that should not have touched it.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::Duration,
+};
+
+use tidelock_tls::TrustDomain;
+
+use super::{NOW, at, domain, issue, open, request};
+use crate::{AuthorityError, Embedded, Lifetimes};
+
+const DAY: u64 = 24 * 60 * 60;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn it_is_begun_once_and_is_the_same_when_it_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("deep/authority");
+    let authority = open(&folder, NOW).unwrap();
+    let (root, svid) = (authority.authorities(), issue(&authority, NOW));
+    assert_eq!(mode(&folder), 0o700);
+    for file in ["root.pem", "intermediate.pem"] {
+        assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    assert!(matches!(
+        open(&folder, NOW),
+        Err(AuthorityError::Busy { .. })
+    ));
+    drop(authority);
+    let again = open(&folder, NOW + DAY).unwrap();
+    assert_eq!(again.authorities(), root);
+    assert_eq!(issue(&again, NOW + DAY).chain[1], svid.chain[1]);
+}
+
+#[test]
+fn intermediates_are_replaced_at_half_of_their_life_and_when_they_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = open(dir.path(), NOW).unwrap();
+    let first = issue(&authority, NOW).chain[1].clone();
+    assert!(!authority.renew(at(NOW + 7 * DAY - 60)).unwrap());
+    assert!(authority.renew(at(NOW + 7 * DAY)).unwrap());
+    let second = issue(&authority, NOW + 7 * DAY).chain[1].clone();
+    assert_ne!(first, second);
+    // Nobody renewed in time: who asks gets one that lives as long as it should.
+    let late = NOW + 21 * DAY - 1800;
+    let svid = issue(&authority, late);
+    assert_ne!(svid.chain[1], second);
+    assert_eq!(svid.validity.to, at(late + 3600));
+    // On the disk as well, also when all of it was asleep for a year.
+    drop(authority);
+    let again = open(dir.path(), late).unwrap();
+    assert_eq!(issue(&again, late).chain[1], svid.chain[1]);
+    drop(again);
+    let much_later = open(dir.path(), late + 365 * DAY).unwrap();
+    assert_ne!(issue(&much_later, late + 365 * DAY).chain[1], svid.chain[1]);
+}
+
+#[test]
+fn nothing_is_signed_by_a_clock_that_cannot_be_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = open(dir.path(), NOW).unwrap();
+    let refused = |now| {
+        authority
+            .issue(&request(), at(now))
+            .unwrap_err()
+            .to_string()
+    };
+    let early = refused(NOW - DAY);
+    assert!(
+        early.starts_with("the root") && early.ends_with("set the clock"),
+        "{early}"
+    );
+    assert!(refused(NOW + 3651 * DAY).contains("the trust domain has ended"));
+    drop(authority);
+    assert!(open(dir.path(), NOW - DAY).is_err());
+    open(dir.path(), NOW).unwrap();
+}
+
+#[test]
+fn a_crash_between_any_two_steps_leaves_an_authority_or_its_old_one() {
+    let dir = tempfile::tempdir().unwrap();
+    // The root was written, and the intermediate was not.
+    let authority = open(dir.path(), NOW).unwrap();
+    let root = authority.authorities();
+    drop(authority);
+    fs::remove_file(dir.path().join("intermediate.pem")).unwrap();
+    tidelock_durable::write(&dir.path().join(".tmp-half"), b"-----BEGIN PRIV", 0o600).unwrap();
+    let again = open(dir.path(), NOW).unwrap();
+    assert_eq!(again.authorities(), root);
+    issue(&again, NOW);
+    drop(again);
+    // The other way around no crash leaves it: someone has lost the root.
+    fs::remove_file(dir.path().join("root.pem")).unwrap();
+    assert!(matches!(
+        open(dir.path(), NOW),
+        Err(AuthorityError::NoRoot { .. })
+    ));
+}
+
+#[test]
+fn files_that_were_changed_are_refused_and_say_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), NOW).unwrap());
+    let elsewhere = tempfile::tempdir().unwrap();
+    drop(open(elsewhere.path(), NOW).unwrap());
+    let root = dir.path().join("root.pem");
+    let intermediate = dir.path().join("intermediate.pem");
+    let good = fs::read_to_string(&root).unwrap();
+    let refused = |path: &Path, text: &str| {
+        let before = fs::read(path).unwrap();
+        tidelock_durable::write(path, text.as_bytes(), 0o600).unwrap();
+        let error = open(dir.path(), NOW).unwrap_err().to_string();
+        tidelock_durable::write(path, &before, 0o600).unwrap();
+        error
+    };
+    let (key, certificate) = good.split_once("-----BEGIN CERT").unwrap();
+    let certificate = format!("-----BEGIN CERT{certificate}");
+    assert!(refused(&root, "").contains("holds no private key"));
+    assert!(refused(&root, &certificate).contains("holds no private key"));
+    assert!(refused(&root, key).contains("holds not one certificate"));
+    assert!(refused(&root, &format!("{good}{certificate}")).contains("not one certificate"));
+    assert!(refused(&root, &"x".repeat(20_000)).contains("no file of ours"));
+    let of_other = |name: &str| fs::read_to_string(elsewhere.path().join(name)).unwrap();
+    let (other_key, _) = of_other("root.pem")
+        .split_once("-----BEGIN CERT")
+        .map(|(key, rest)| (key.to_owned(), rest.to_owned()))
+        .unwrap();
+    assert!(refused(&root, &format!("{other_key}{certificate}")).contains("another key"));
+    // A whole authority of another.
+    let foreign = refused(&intermediate, &of_other("intermediate.pem"));
+    assert!(
+        foreign.contains("its intermediate was not signed by its root"),
+        "{foreign}"
+    );
+    let swapped = fs::read_to_string(&intermediate).unwrap();
+    assert!(refused(&root, &swapped).contains("its root was not signed by its root"));
+    // And as it was it is good.
+    open(dir.path(), NOW).unwrap();
+}
+
+#[test]
+fn keys_that_others_may_read_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), NOW).unwrap());
+    let root = dir.path().join("root.pem");
+    fs::set_permissions(&root, Permissions::from_mode(0o640)).unwrap();
+    let error = open(dir.path(), NOW).unwrap_err().to_string();
+    assert!(
+        error.contains("mode 0640") && error.contains("chmod"),
+        "{error}"
+    );
+    fs::set_permissions(&root, Permissions::from_mode(0o400)).unwrap();
+    drop(open(dir.path(), NOW).unwrap());
+    // A link may point anywhere.
+    fs::rename(&root, dir.path().join("real.pem")).unwrap();
+    std::os::unix::fs::symlink("real.pem", &root).unwrap();
+    assert!(matches!(
+        open(dir.path(), NOW),
+        Err(AuthorityError::File { .. })
+    ));
+    fs::rename(dir.path().join("real.pem"), &root).unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o770)).unwrap();
+    assert!(matches!(
+        open(dir.path(), NOW),
+        Err(AuthorityError::Open { .. })
+    ));
+}
+
+#[test]
+fn a_folder_is_of_one_trust_domain() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), NOW).unwrap());
+    let other = TrustDomain::parse("example.com").unwrap();
+    let error = Embedded::open(dir.path(), other, Lifetimes::default(), at(NOW))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("of the trust domain example.org, and example.com is configured"),
+        "{error}"
+    );
+}
+
+#[test]
+fn lifetimes_fit_into_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |change: fn(&mut Lifetimes)| {
+        let mut lifetimes = Lifetimes::default();
+        change(&mut lifetimes);
+        let opened = Embedded::open(dir.path(), domain(), lifetimes, at(NOW));
+        opened.unwrap_err().to_string()
+    };
+    assert!(refused(|of| of.svid = Duration::ZERO).contains("SVIDs"));
+    assert!(refused(|of| of.svid = of.intermediate).contains("SVIDs"));
+    assert!(refused(|of| of.skew = Duration::MAX).contains("skew"));
+    assert!(refused(|of| of.intermediate = of.root).contains("intermediates"));
+    assert!(refused(|of| of.root = Duration::MAX).contains("root"));
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "nothing is made"
+    );
+}
