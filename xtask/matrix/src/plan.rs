@@ -45,12 +45,12 @@ pub enum PlanError {
         /// What was probably meant.
         hint: String,
     },
-    /// A tier asks for something that is not locked.
-    #[error("the tier {tier} wants a {} kernel of {}{}, and none is locked: run `cargo xtask kernels lock`, or change the tier in matrix.toml", selector.flavour, selector.series, selector.suite.as_ref().map_or_else(String::new, |suite| format!(" from {suite}")))]
+    /// A tier, or the tests that take long, ask for something that is not locked.
+    #[error("{what} wants a {} kernel of {}{}, and none is locked: run `cargo xtask kernels lock`, or change it in matrix.toml", selector.flavour, selector.series, selector.suite.as_ref().map_or_else(String::new, |suite| format!(" from {suite}")))]
     Empty {
-        /// The tier.
-        tier: Tier,
-        /// What it asks for.
+        /// Who asks.
+        what: String,
+        /// For what.
         selector: Selector,
     },
     /// The lock holds what the matrix does not know.
@@ -75,7 +75,9 @@ pub fn plan(
     tier: Option<Tier>,
     globs: &[String],
 ) -> Result<Vec<Cell>, PlanError> {
-    let heavy = select(matrix, lock, matrix.test.heavy_tier)?;
+    let heavy = newest(lock, &matrix.test.heavy_kernels, || {
+        "test: heavy-kernels".into()
+    })?;
     let mut kernels = select(matrix, lock, tier_of(tier, globs))?;
     if !globs.is_empty() {
         kernels = filter(&kernels, &lock.missing, globs, tier.is_some())?;
@@ -150,22 +152,29 @@ fn select<'a>(
     let mut chosen: Vec<&LockedKernel> = match matrix.tiers.of(tier) {
         Selection::Rule(Rule::All) => lock.kernels.iter().collect(),
         Selection::Rule(Rule::NewestOfEach) => newest_of_each(&lock.kernels),
-        Selection::Newest(selectors) => selectors
-            .iter()
-            .map(|selector| {
-                let fitting = lock.kernels.iter().filter(|kernel| fits(kernel, selector));
-                fitting
-                    .max_by(|a, b| order(a, b))
-                    .ok_or_else(|| PlanError::Empty {
-                        tier,
-                        selector: selector.clone(),
-                    })
-            })
-            .collect::<Result<_, _>>()?,
+        Selection::Newest(selectors) => newest(lock, selectors, || format!("the tier {tier}"))?,
     };
     chosen.sort_by(|a, b| order(a, b));
     chosen.dedup();
     Ok(chosen)
+}
+
+/// The newest of each of these.
+fn newest<'a>(
+    lock: &'a Lock,
+    selectors: &[Selector],
+    what: impl Fn() -> String,
+) -> Result<Vec<&'a LockedKernel>, PlanError> {
+    let newest = |selector: &Selector| {
+        let fitting = lock.kernels.iter().filter(|kernel| fits(kernel, selector));
+        fitting
+            .max_by(|a, b| order(a, b))
+            .ok_or_else(|| PlanError::Empty {
+                what: what(),
+                selector: selector.clone(),
+            })
+    };
+    selectors.iter().map(newest).collect()
 }
 
 fn fits(kernel: &LockedKernel, selector: &Selector) -> bool {

@@ -6,7 +6,9 @@ mod fixture;
 
 use fixture::{MATRIX, discovery, matrix};
 use proptest::prelude::*;
-use tidelock_matrix::{Lock, LockedPackage, Matrix, MissingKernel, PlanError, missing, plan};
+use tidelock_matrix::{
+    Lock, LockedPackage, Matrix, MissingKernel, PlanError, Selection, missing, plan,
+};
 use tidelock_model::{Flavour, Tier};
 
 fn refused(change: (&str, &str)) -> String {
@@ -41,10 +43,6 @@ fn what_is_not_known_is_refused_with_line_and_hint() {
             "did you mean old?",
         ),
         (("name = \"new\"", "name = \"old\""), "twice"),
-        (
-            ("[rust-src]", "[test]\nheavy = [\"[x\"]\n[rust-src]"),
-            "heavy: \"[x\" is no pattern",
-        ),
         (("{ series = \"6.1\"", "{ series = \"6.2\""), "6.2"),
         (
             ("libelf1\"]", "libelf1\"]\ncompiler = \"gcc-12\""),
@@ -109,14 +107,32 @@ fn planned(tier: Option<Tier>, globs: &[&str]) -> Result<Vec<String>, PlanError>
 }
 
 #[test]
+fn tests_that_take_long_are_patterns_and_have_kernels() {
+    for (test, told) in [
+        ("heavy = [\"[x\"]", "heavy: \"[x\" is no pattern"),
+        ("heavy = [\"x\"]", "heavy and heavy-kernels go together"),
+        (
+            "heavy = [\"x\"]\nheavy-kernels = [{ series = \"6.2\", flavour = \"rt\" }]",
+            "heavy-kernels names the series 6.2",
+        ),
+    ] {
+        let said = refused(("[rust-src]", &format!("[test]\n{test}\n[rust-src]")));
+        assert!(said.contains(told), "{test}: {said}");
+    }
+}
+
+#[test]
 fn tests_that_take_long_are_for_the_kernels_of_their_tier() {
     let mut matrix = matrix();
     matrix.test.heavy = vec!["load.cycles".into(), "apps.*".into()];
     let fits = |test| matrix.test.is_heavy(test);
     assert!(fits("load.cycles") && fits("apps.caddy") && !fits("load.module"));
-    let heavy = |tier| {
+    let heavy = |tier: Tier| {
         let mut matrix = matrix.clone();
-        matrix.test.heavy_tier = tier;
+        let Selection::Newest(selectors) = matrix.tiers.of(tier).clone() else {
+            panic!("the tier {tier} is a rule");
+        };
+        matrix.test.heavy_kernels = selectors;
         let cells = plan(&matrix, &discovery().lock, Some(Tier::Full), &[]).unwrap();
         let heavy = cells.into_iter().filter(|cell| cell.heavy);
         heavy
@@ -124,7 +140,11 @@ fn tests_that_take_long_are_for_the_kernels_of_their_tier() {
             .collect::<Vec<_>>()
     };
     assert_eq!(heavy(Tier::Quick), planned(Some(Tier::Quick), &[]).unwrap());
-    assert_eq!(heavy(Tier::Full), planned(Some(Tier::Full), &[]).unwrap());
+    assert_eq!(
+        matrix.test.heavy_kernels,
+        [],
+        "without them nobody has them"
+    );
 }
 
 #[test]
@@ -168,6 +188,16 @@ fn a_lock_that_lags_behind_the_matrix_is_noticed() {
     lock.kernels.retain(|kernel| kernel.series.major == 6);
     let error = plan(&matrix(), &lock, None, &[]).unwrap_err();
     assert!(matches!(error, PlanError::Empty { .. }), "{error}");
+    let mut heavy = matrix();
+    let Selection::Newest(selectors) = heavy.tiers.quick.clone() else {
+        panic!("the quick tier is a rule");
+    };
+    heavy.test.heavy_kernels = selectors;
+    let error = plan(&heavy, &lock, Some(Tier::Full), &[]).unwrap_err();
+    assert!(
+        error.to_string().starts_with("test: heavy-kernels wants"),
+        "{error}"
+    );
     let mut narrower = matrix();
     narrower.series.retain(|series| series.name.major == 6);
     let error = plan(&narrower, &discovery().lock, Some(Tier::Full), &[]).unwrap_err();

@@ -65,7 +65,7 @@ pub(crate) struct Matrix {
     rerun: bool,
 
     /// Run every test on every kernel: without it a run of a whole tier leaves those that take
-    /// long (`heavy` in matrix.toml) to the kernels of one tier
+    /// long (`heavy` in matrix.toml) to a few kernels (`heavy-kernels`)
     #[arg(long)]
     thorough: bool,
 

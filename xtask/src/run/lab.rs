@@ -136,7 +136,7 @@ impl Lab {
         let cache = files::cache_dir()?;
         let (root, target) = (request.root.clone(), request.root.join("target"));
         let complete = request.all_kernels && request.tests.is_empty();
-        let profile = programs::Profile::of(complete, request.tier);
+        let profile = programs::Profile::of(complete, request.thorough, request.tier);
         let built = tokio::task::spawn_blocking(move || {
             let programs = programs::build(&root, &target, programs::PACKAGES, profile)?;
             anyhow::Ok((guest::build(&root, &target)?, programs))

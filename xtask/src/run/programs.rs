@@ -34,9 +34,10 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    /// What a run of this tier is worth; `complete` when it is of the whole tier.
-    pub(crate) fn of(complete: bool, tier: Tier) -> Self {
-        if complete && tier != Tier::Quick {
+    /// What a run of this tier is worth, when it is `complete` and when it is `thorough`: where only
+    /// a few kernels have the tests of the daemon, they take less time than its compilation.
+    pub(crate) fn of(complete: bool, thorough: bool, tier: Tier) -> Self {
+        if complete && thorough && tier != Tier::Quick {
             Self::Shipped
         } else {
             Self::Tests
@@ -111,10 +112,14 @@ mod tests {
 
     #[test]
     fn what_is_shipped_is_worth_its_compilation_to_many_kernels() {
-        assert_eq!(Profile::of(true, Tier::Full), Profile::Shipped);
-        assert_eq!(Profile::of(true, Tier::Standard), Profile::Shipped);
-        for (complete, tier) in [(false, Tier::Full), (true, Tier::Quick)] {
-            assert_eq!(Profile::of(complete, tier), Profile::Tests);
+        assert_eq!(Profile::of(true, true, Tier::Full), Profile::Shipped);
+        assert_eq!(Profile::of(true, true, Tier::Standard), Profile::Shipped);
+        for (complete, thorough, tier) in [
+            (false, true, Tier::Full),
+            (true, false, Tier::Full),
+            (true, true, Tier::Quick),
+        ] {
+            assert_eq!(Profile::of(complete, thorough, tier), Profile::Tests);
         }
     }
 

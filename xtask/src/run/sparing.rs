@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Tests that take long, left to some kernels when a whole tier is run: an emulated guest needs
+//! Tests that take long, left to a few kernels when a whole tier is run: an emulated guest needs
 //! minutes for them, and there are a hundred kernels. What is left out is told as skipped.
 
 use tidelock_matrix::Cell;
-use tidelock_model::{Measured, Status, TestReport, Tier};
+use tidelock_model::{Measured, Status, TestReport};
 
 use super::lab::Lab;
 
@@ -22,14 +22,12 @@ impl Lab {
 
 /// What a cell has run, and in its place what it has left to other kernels, as skipped.
 pub(super) fn with_left_out(lab: &Lab, cell: &Cell, ran: Vec<TestReport>) -> Vec<TestReport> {
-    let tier = lab.plans.matrix.test.heavy_tier;
-    merged(&lab.tests, |test| lab.leaves_out(cell, test), tier, ran)
+    merged(&lab.tests, |test| lab.leaves_out(cell, test), ran)
 }
 
 fn merged(
     all: &[String],
     leaves_out: impl Fn(&str) -> bool,
-    tier: Tier,
     ran: Vec<TestReport>,
 ) -> Vec<TestReport> {
     let mut ran = ran.into_iter().peekable();
@@ -38,19 +36,20 @@ fn merged(
         if let Some(report) = ran.next_if(|report| report.name == *name) {
             tests.push(report);
         } else if leaves_out(name) {
-            tests.push(left_out(name, tier));
+            tests.push(left_out(name));
         }
     }
     tests.extend(ran);
     tests
 }
 
-fn left_out(name: &str, tier: Tier) -> TestReport {
+fn left_out(name: &str) -> TestReport {
     TestReport {
         name: name.into(),
         status: Status::Skip,
         duration_ms: 0,
-        detail: format!("left-out: it takes long; the kernels of the tier {tier} run it"),
+        detail: "left-out: it takes long; heavy-kernels of matrix.toml run it, or --thorough"
+            .into(),
         measured: Measured::new(),
     }
 }
@@ -64,11 +63,11 @@ mod tests {
         let all = ["load.module", "load.cycles", "policy.off"].map(str::to_owned);
         let ran = |name: &str| TestReport {
             status: Status::Pass,
-            ..left_out(name, Tier::Quick)
+            ..left_out(name)
         };
         let merge = |names: &[&str]| {
             let ran = names.iter().map(|name| ran(name)).collect();
-            let tests = merged(&all, |test| test == "load.cycles", Tier::Quick, ran);
+            let tests = merged(&all, |test| test == "load.cycles", ran);
             let told = |test: TestReport| format!("{} {}", test.name, test.status);
             tests.into_iter().map(told).collect::<Vec<_>>()
         };
