@@ -81,17 +81,6 @@ impl Lifetimes {
     }
 }
 
-/// What was signed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Svid {
-    /// The leaf, then the intermediate, in DER. The root is in the trust bundle alone.
-    pub chain: [CertificateDer<'static>; 2],
-    /// The leaf's.
-    pub serial: Serial,
-    /// The leaf's.
-    pub validity: Validity,
-}
-
 /// A root and an intermediate in a folder.
 pub struct Embedded {
     domain: TrustDomain,
@@ -156,12 +145,16 @@ impl Embedded {
         vec![self.root.certificate.clone()]
     }
 
-    /// Signs an SVID.
+    /// Signs an SVID: the leaf, then the intermediate. The root is in the trust bundle alone.
     ///
     /// # Errors
     /// When the clock is outside of what our own certificates are valid for, or a new
     /// intermediate is needed and cannot be written.
-    pub fn issue(&self, request: &Request, now: SystemTime) -> Result<Svid, AuthorityError> {
+    pub fn sign(
+        &self,
+        request: &Request,
+        now: SystemTime,
+    ) -> Result<Vec<CertificateDer<'static>>, AuthorityError> {
         let now = whole_seconds(now);
         self.root.check(Rank::Root, now)?;
         let mut by = self.current();
@@ -170,15 +163,10 @@ impl Embedded {
             by = self.replace(now)?;
         }
         by.check(Rank::Intermediate, now)?;
-        let serial = Serial::random()?;
         let validity = self.lifetimes.validity(now, self.lifetimes.svid);
-        let params = profile::svid(request.spiffe_id(), serial, validity)?;
+        let params = profile::svid(request.spiffe_id(), Serial::random()?, validity)?;
         let leaf = by.sign(&params, request.key())?;
-        Ok(Svid {
-            chain: [leaf.into(), by.certificate.clone()],
-            serial,
-            validity,
-        })
+        Ok(vec![leaf.into(), by.certificate.clone()])
     }
 
     /// Makes a new intermediate when half of the life of this one is over, long before anybody

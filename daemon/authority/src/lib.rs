@@ -3,25 +3,27 @@
 //!
 //! A [`Request`] is a CSR that has been checked against the SPIFFE ID that policy decided for the
 //! process that sent it. An [`Embedded`] authority answers it with an [`Svid`]: a root and an
-//! intermediate of its own, in a folder of their own. What makes others trust it is its
-//! [`Bundle`].
+//! intermediate of its own, in a folder of their own. An [`Issuer`] elsewhere answers it as well:
+//! what it signed is checked before it is used.
 //!
 //! Private keys of workloads are never seen here: they were made in the kernel and stay there.
 #![forbid(unsafe_code)]
 
-mod bundle;
 mod embedded;
 mod error;
 mod keyfile;
 mod profile;
 mod request;
 mod signer;
+mod svid;
+mod upstream;
 
-pub use bundle::{Bundle, BundleError, MAX_BUNDLE};
-pub use embedded::{Embedded, Lifetimes, Svid};
+pub use embedded::{Embedded, Lifetimes};
 pub use error::AuthorityError;
-pub use profile::{Serial, Validity};
+pub use profile::Validity;
 pub use request::{MAX_REQUEST, Request, RequestError};
+pub use svid::{MAX_CHAIN_BYTES, Svid, SvidError};
+pub use upstream::{Answer, IssueError, Issuer, Vault, VaultConfig};
 
 #[cfg(test)]
 mod tests;

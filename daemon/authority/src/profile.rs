@@ -14,8 +14,8 @@ use crate::AuthorityError;
 
 /// A certificate's number: 127 random bits behind a one, so that it is positive, not zero, and
 /// as long as any other (RFC 5280, 4.1.2.2).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Serial([u8; 16]);
+#[derive(Clone, Copy)]
+pub(crate) struct Serial([u8; 16]);
 
 impl Serial {
     pub(crate) fn random() -> Result<Self, AuthorityError> {
@@ -28,14 +28,8 @@ impl Serial {
     }
 
     /// The number, its greatest byte first.
-    pub const fn bytes(self) -> [u8; 16] {
+    pub(crate) const fn bytes(self) -> [u8; 16] {
         self.0
-    }
-}
-
-impl std::fmt::Display for Serial {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -14,12 +14,16 @@ use x509_parser::{
 /// The longest request that is read, in bytes: a SPIFFE ID of the longest, and half a kilobyte.
 pub const MAX_REQUEST: usize = 2048 + 512;
 
+/// How DER begins a sequence.
+const SEQUENCE: u8 = 0x30;
+
 /// A request that may be answered: it is signed by the key that it names, and asks for the
 /// SPIFFE ID that was decided and for nothing else.
 #[derive(Debug)]
 pub struct Request {
     id: SpiffeId,
     key: SubjectPublicKeyInfo,
+    der: Vec<u8>,
 }
 
 /// A request is not answered.
@@ -74,6 +78,10 @@ impl Request {
         if der.len() > MAX_REQUEST {
             return Err(RequestError::TooLong { len: der.len() });
         }
+        // The parser takes a sequence of any class; DER has one way to write it.
+        if der.first() != Some(&SEQUENCE) {
+            return Err(RequestError::Encoding);
+        }
         let Ok((&[], request)) = X509CertificationRequest::from_der(der) else {
             return Err(RequestError::Encoding);
         };
@@ -90,12 +98,18 @@ impl Request {
             let decided = decided.clone();
             return Err(RequestError::Other { asked: id, decided });
         }
-        Ok(Self { id, key })
+        let der = der.to_vec();
+        Ok(Self { id, key, der })
     }
 
     /// Who asks.
     pub fn spiffe_id(&self) -> &SpiffeId {
         &self.id
+    }
+
+    /// As it came, for an authority elsewhere.
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     pub(crate) fn key(&self) -> &SubjectPublicKeyInfo {

@@ -127,7 +127,7 @@ fn name<'a>(certificate: &X509Certificate<'a>) -> Option<&'a str> {
     }
 }
 
-fn validity(certificate: &X509Certificate<'_>) -> Option<Validity> {
+pub(crate) fn validity(certificate: &X509Certificate<'_>) -> Option<Validity> {
     let time = |seconds: i64| {
         let since = Duration::from_secs(u64::try_from(seconds).ok()?);
         UNIX_EPOCH.checked_add(since)

@@ -25,7 +25,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_dir(parent(path))
 }
 
-/// Writes a file that is not there yet, as [`write`] does.
+/// Writes a file that is not there yet, as [`write()`] does.
 ///
 /// # Errors
 /// When it cannot be written, or is there already ([`io::ErrorKind::AlreadyExists`]): then it

@@ -5,7 +5,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
-use tidelock_policy::remote::{Algorithm, Remote, RemoteConfig, RemoteError, Verifier, pause};
+use tidelock_https::pause;
+use tidelock_policy::remote::{Algorithm, Remote, RemoteConfig, RemoteError, Verifier};
 use tokio::{sync::watch, time::sleep};
 
 use crate::{

@@ -67,12 +67,7 @@ fn intermediates_are_replaced_at_half_of_their_life_and_when_they_end() {
 fn nothing_is_signed_by_a_clock_that_cannot_be_right() {
     let dir = tempfile::tempdir().unwrap();
     let authority = open(dir.path(), NOW).unwrap();
-    let refused = |now| {
-        authority
-            .issue(&request(), at(now))
-            .unwrap_err()
-            .to_string()
-    };
+    let refused = |now| authority.sign(&request(), at(now)).unwrap_err().to_string();
     let early = refused(NOW - DAY);
     assert!(
         early.starts_with("the root") && early.ends_with("set the clock"),

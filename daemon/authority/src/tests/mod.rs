@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the tests share.
 
-mod bundle;
 mod embedded;
 mod request;
 mod svid;
+mod upstream;
 
 use std::{
     path::Path,
@@ -56,5 +56,7 @@ fn request() -> Request {
 }
 
 fn issue(authority: &Embedded, now: u64) -> Svid {
-    authority.issue(&request(), at(now)).unwrap()
+    let request = request();
+    let chain = authority.sign(&request, at(now)).unwrap();
+    Svid::take(chain, &request, &authority.authorities(), at(now)).unwrap()
 }

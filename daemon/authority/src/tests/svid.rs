@@ -3,12 +3,19 @@
 
 use std::time::Duration;
 
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
+use tidelock_tls::{SecretKey, SpiffeId};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
-use super::{NOW, id, issue, open};
-use crate::{Embedded, Svid};
+use super::{Host, NOW, at, domain, id, issue, open, request};
+use crate::{
+    Embedded, Request, Svid, SvidError, Validity,
+    profile::{self, Rank, Serial},
+};
 
 /// Whether a peer that trusts the root takes it, at a moment, for either side.
 fn verifies(authority: &Embedded, svid: &Svid, now: u64) -> Result<(), webpki::Error> {
@@ -17,12 +24,12 @@ fn verifies(authority: &Embedded, svid: &Svid, now: u64) -> Result<(), webpki::E
         .iter()
         .map(anchor_from_trusted_cert)
         .collect::<Result<Vec<_>, _>>()?;
-    let [leaf, intermediate] = &svid.chain;
+    let (leaf, intermediates) = svid.chain.split_first().unwrap();
     for usage in [KeyUsage::server_auth(), KeyUsage::client_auth()] {
         EndEntityCert::try_from(leaf)?.verify_for_usage(
             webpki::ALL_VERIFICATION_ALGS,
             &anchors,
-            std::slice::from_ref(intermediate),
+            intermediates,
             UnixTime::since_unix_epoch(Duration::from_secs(now)),
             usage,
             None,
@@ -37,7 +44,9 @@ fn an_svid_says_what_the_standard_wants_and_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let authority = open(dir.path(), NOW).unwrap();
     let svid = issue(&authority, NOW);
-    let [leaf, intermediate] = &svid.chain;
+    let [leaf, intermediate] = svid.chain.as_slice() else {
+        panic!("{} certificates", svid.chain.len());
+    };
     let (rest, leaf) = X509Certificate::from_der(leaf).unwrap();
     assert!(rest.is_empty());
 
@@ -52,11 +61,8 @@ fn an_svid_says_what_the_standard_wants_and_no_more() {
     assert!(extended.server_auth && extended.client_auth && !extended.any);
     assert!(!leaf.is_ca());
     assert!(leaf.basic_constraints().unwrap().unwrap().critical);
-    assert_eq!(leaf.raw_serial(), svid.serial.bytes());
-    assert_eq!(
-        leaf.raw_serial_as_string().replace(':', ""),
-        svid.serial.to_string()
-    );
+    assert_eq!(leaf.raw_serial(), svid.serial);
+    assert_eq!((svid.serial.len(), svid.serial[0] & 0xc0), (16, 0x40));
     let now = i64::try_from(NOW).unwrap();
     assert_eq!(leaf.validity().not_before.timestamp(), now - 60);
     assert_eq!(leaf.validity().not_after.timestamp(), now + 3600);
@@ -96,13 +102,13 @@ fn peers_that_trust_the_root_take_it_while_it_is_valid() {
     let other = open(elsewhere.path(), NOW).unwrap();
     assert!(verifies(&other, &svid, NOW).is_err());
     // Without its intermediate there is no path, and an intermediate is nobody's peer.
-    let [leaf, intermediate] = svid.chain.clone();
-    let swapped = |chain: [CertificateDer<'static>; 2]| Svid {
+    let (leaf, intermediate) = (svid.chain[0].clone(), svid.chain[1].clone());
+    let chained = |chain: Vec<CertificateDer<'static>>| Svid {
         chain,
         ..svid.clone()
     };
-    assert!(verifies(&authority, &swapped([leaf.clone(), leaf.clone()]), NOW).is_err());
-    assert!(verifies(&authority, &swapped([intermediate, leaf]), NOW).is_err());
+    assert!(verifies(&authority, &chained(vec![leaf.clone()]), NOW).is_err());
+    assert!(verifies(&authority, &chained(vec![intermediate, leaf]), NOW).is_err());
 }
 
 #[test]
@@ -110,7 +116,7 @@ fn svids_outlive_the_intermediate_in_use_but_never_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let authority = open(dir.path(), NOW).unwrap();
     let before = issue(&authority, NOW);
-    let old = authority.roll(super::at(NOW)).unwrap();
+    let old = authority.roll(at(NOW)).unwrap();
     assert_eq!(old, before.chain[1]);
     let after = issue(&authority, NOW);
     assert_ne!(before.chain[1], after.chain[1]);
@@ -118,4 +124,134 @@ fn svids_outlive_the_intermediate_in_use_but_never_their_own() {
     for svid in [&before, &after] {
         verifies(&authority, svid, NOW).unwrap();
     }
+}
+
+/// What an authority answered, taken for a request of ours.
+fn taken(
+    chain: Vec<CertificateDer<'static>>,
+    request: &Request,
+    authority: &Embedded,
+) -> SvidError {
+    Svid::take(chain, request, &authority.authorities(), at(NOW)).unwrap_err()
+}
+
+#[test]
+fn an_svid_of_another_key_name_or_time_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = open(dir.path(), NOW).unwrap();
+    let ours = request();
+    let sign = |request: &Request, now| authority.sign(request, at(now)).unwrap();
+    assert_eq!(
+        taken(sign(&request(), NOW), &ours, &authority),
+        SvidError::Key
+    );
+    let key = SecretKey::generate::<Host>().unwrap();
+    let named = |text: &str| {
+        let id = SpiffeId::parse(text).unwrap();
+        Request::check(&key.request(&id).unwrap(), &id).unwrap()
+    };
+    let (db, web) = (
+        named("spiffe://example.org/db"),
+        named("spiffe://example.org/web"),
+    );
+    assert_eq!(
+        taken(sign(&web, NOW), &db, &authority).to_string(),
+        "it names spiffe://example.org/web, and spiffe://example.org/db was asked for"
+    );
+    for now in [NOW + 61, NOW - 3600 + 59] {
+        // Signed by a clock that is not ours.
+        let clock = tempfile::tempdir().unwrap();
+        let other = open(clock.path(), now).unwrap();
+        let chain = other.sign(&ours, at(now)).unwrap();
+        assert!(matches!(
+            taken(chain, &ours, &other),
+            SvidError::Validity { .. }
+        ));
+    }
+    let chain = sign(&ours, NOW);
+    let many = vec![chain[0].clone(); 5];
+    for chain in [vec![], many, authority.authorities()] {
+        assert!(matches!(
+            taken(chain, &ours, &authority),
+            SvidError::Length { .. }
+        ));
+    }
+    let cut = vec![CertificateDer::from(chain[0][..100].to_vec())];
+    assert_eq!(taken(cut, &ours, &authority), SvidError::Encoding);
+}
+
+/// What becomes of an SVID that was signed with another profile.
+fn take_changed(change: impl FnOnce(&mut CertificateParams)) -> Result<Svid, SvidError> {
+    let key = KeyPair::generate().unwrap();
+    let validity = Validity {
+        from: at(NOW - 60),
+        to: at(NOW + 3600),
+    };
+    let serial = || Serial::random().unwrap();
+    let root = profile::authority(&domain(), Rank::Root, serial(), validity).unwrap();
+    let root = root.self_signed(&key).unwrap();
+    let issuer = Issuer::from_ca_cert_der(root.der(), &key).unwrap();
+    let ours = request();
+    let mut params = profile::svid(&id(), serial(), validity).unwrap();
+    change(&mut params);
+    let leaf = params.signed_by(ours.key(), &issuer).unwrap();
+    Svid::take(vec![leaf.into()], &ours, &[root.der().clone()], at(NOW))
+}
+
+fn profile_refused(change: impl FnOnce(&mut CertificateParams)) -> &'static str {
+    match take_changed(change).unwrap_err() {
+        SvidError::Profile { what } => what,
+        error => panic!("{error}"),
+    }
+}
+
+#[test]
+fn what_is_no_leaf_by_the_standard_is_not_taken() {
+    assert_eq!(take_changed(|_| ()).unwrap().chain.len(), 1);
+    assert_eq!(
+        profile_refused(|of| of.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        "it is an authority"
+    );
+    assert_eq!(
+        profile_refused(|of| of.key_usages.clear()),
+        "it has no key usage"
+    );
+    let of_digital_signature = vec![3, 2, 7, 0x80];
+    assert_eq!(
+        profile_refused(|of| {
+            of.key_usages.clear();
+            let usage = CustomExtension::from_oid_content(&[2, 5, 29, 15], of_digital_signature);
+            of.custom_extensions = vec![usage];
+        }),
+        "its key usage is not critical"
+    );
+    for usage in [KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign] {
+        assert_eq!(
+            profile_refused(|of| of.key_usages.push(usage)),
+            "its key usage is not a leaf's"
+        );
+    }
+    assert_eq!(
+        profile_refused(|of| of.key_usages = vec![KeyUsagePurpose::KeyAgreement]),
+        "its key usage is not a leaf's"
+    );
+    for removed in 0..2 {
+        assert_eq!(
+            profile_refused(|of| drop(of.extended_key_usages.remove(removed))),
+            "its extended key usage lacks serverAuth or clientAuth"
+        );
+    }
+}
+
+#[test]
+fn what_names_nobody_or_two_is_not_taken() {
+    let named = |change: fn(&mut CertificateParams)| match take_changed(change).unwrap_err() {
+        SvidError::Name { found, .. } => found,
+        error => panic!("{error}"),
+    };
+    assert_eq!(named(|of| of.subject_alt_names.clear()), "nobody");
+    assert_eq!(
+        named(|of| of.subject_alt_names.push(of.subject_alt_names[0].clone())),
+        "spiffe://example.org/db and spiffe://example.org/db"
+    );
 }

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use tidelock_policy::remote::{self, Algorithm, RemoteError};
+use tidelock_https::HttpsError;
+use tidelock_policy::remote::Algorithm;
 
 use super::raw;
 
@@ -59,9 +60,9 @@ pub(super) fn resolve(
         let message = "`bundle` and `server` are both there: a policy comes from one of them";
         return Err(("policy", message.into()));
     }
-    let shown = remote::shown(&raw.url).map_err(|error| {
+    let shown = tidelock_https::shown(&raw.url).map_err(|error| {
         let reason = match error {
-            RemoteError::Config { reason, .. } => reason,
+            HttpsError::Config { reason, .. } => reason,
             other => other.to_string(),
         };
         // Not the address itself: it may hold a secret.

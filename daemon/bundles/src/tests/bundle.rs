@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! SPIFFE bundles, written and read.
 
-use std::time::Duration;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{NOW, issue, open};
-use crate::{Bundle, BundleError};
+use super::{Domain, id};
+use crate::{Bundle, BundleError, MAX_BUNDLE};
 
 fn own() -> Bundle {
-    let dir = tempfile::tempdir().unwrap();
-    let authority = open(dir.path(), NOW).unwrap();
-    Bundle {
-        sequence: Some(7),
-        refresh_hint: Some(Duration::from_mins(5)),
-        authorities: authority.authorities(),
-    }
+    Domain::new("example.org").bundle(7)
 }
 
 fn parse(value: &Value) -> Result<Bundle, BundleError> {
@@ -33,10 +25,9 @@ fn what_is_written_is_read_and_has_what_the_standard_wants() {
     assert_eq!(value["spiffe_sequence"], 7);
     assert_eq!(value["spiffe_refresh_hint"], 300);
     let key = &value["keys"][0];
-    assert_eq!(
-        (&key["kty"], &key["use"], &key["crv"]),
-        (&json!("EC"), &json!("x509-svid"), &json!("P-256"))
-    );
+    for (field, wanted) in [("kty", "EC"), ("use", "x509-svid"), ("crv", "P-256")] {
+        assert_eq!(key[field], wanted);
+    }
     assert_eq!(key["x5c"].as_array().unwrap().len(), 1);
     assert!(key.get("kid").is_none(), "it must not be there");
     for coordinate in ["x", "y"] {
@@ -73,12 +64,12 @@ fn authorities_that_cannot_be_used_are_named() {
     assert_eq!(reason("*".into()), "keys[1].x5c[0] is no base64");
     let encoded = |der: &[u8]| STANDARD.encode(der);
     assert!(reason(encoded(b"0")).ends_with("is no certificate in DER"));
-    let root = own().authorities[0].to_vec();
+    let domain = Domain::new("example.org");
+    let root = domain.bundle(1).authorities[0].to_vec();
     let longer = [root.as_slice(), b"0"].concat();
     assert!(reason(encoded(&longer)).ends_with("is no certificate in DER"));
-    let dir = tempfile::tempdir().unwrap();
-    let leaf = issue(&open(dir.path(), NOW).unwrap(), NOW).chain[0].clone();
-    assert!(reason(encoded(&leaf)).ends_with("is not a signing certificate"));
+    let (chain, _) = domain.svid(&id("spiffe://example.org/db"));
+    assert!(reason(encoded(&chain[0])).ends_with("is not a signing certificate"));
 }
 
 #[test]
@@ -92,15 +83,13 @@ fn what_is_no_bundle_is_refused() {
         let refused = parse(&json!({"spiffe_sequence": sequence, "keys": []}));
         assert!(refused.is_err(), "{sequence}");
     }
-    let many = vec![
-        json!({"kty": "EC", "use": "x509-svid", "x5c": [STANDARD.encode(&own().authorities[0])]});
-        65
-    ];
+    let der = STANDARD.encode(&own().authorities[0]);
+    let many = vec![json!({"kty": "EC", "use": "x509-svid", "x5c": [der]}); 65];
     assert!(matches!(
         parse(&json!({"keys": many})),
         Err(BundleError::TooMany { count: 65 })
     ));
-    let long = " ".repeat(crate::MAX_BUNDLE + 1);
+    let long = " ".repeat(MAX_BUNDLE + 1);
     assert!(matches!(
         Bundle::parse(long.as_bytes()),
         Err(BundleError::TooLong { .. })
