@@ -25,7 +25,7 @@ pub use lock::{
     files,
 };
 pub use ops::{Locking, MatrixError, discover, lock, read_lock, read_matrix};
-pub use plan::{Cell, PlanError, missing, plan};
+pub use plan::{Cell, Place, PlanError, missing, plan};
 pub use resolve::{Discovery, ResolveError, resolve};
 pub use spec::{
     Capability, Matrix, RootSpec, Rule, RustSrcSpec, Selection, Selector, SeriesSpec, SuiteSpec,

@@ -20,8 +20,29 @@ pub struct Cell {
     pub kernel: LockedKernel,
     /// The capabilities that the module must report there, no more and no less.
     pub expected: BTreeSet<Capability>,
-    /// Whether the tests that take long are for this one in any case.
-    pub heavy: bool,
+    /// Its place among the kernels that the tests that take long are dealt out to; none for the
+    /// others.
+    pub heavy: Option<Place>,
+}
+
+/// A place in a round.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Place {
+    /// Which, from 0.
+    pub index: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+impl Place {
+    /// Whether the `nth` of what is dealt out comes here, when each goes to `each` places, one
+    /// after another around the round.
+    pub fn takes(self, nth: usize, each: u32) -> bool {
+        let each = usize::try_from(each).map_or(self.of, |each| each.min(self.of));
+        // How far behind the first place that the nth goes to.
+        let first = (nth % self.of) * each % self.of;
+        (self.index + self.of - first) % self.of < each
+    }
 }
 
 /// Nothing sensible can be planned.
@@ -45,12 +66,12 @@ pub enum PlanError {
         /// What was probably meant.
         hint: String,
     },
-    /// A tier, or the tests that take long, ask for something that is not locked.
-    #[error("{what} wants a {} kernel of {}{}, and none is locked: run `cargo xtask kernels lock`, or change it in matrix.toml", selector.flavour, selector.series, selector.suite.as_ref().map_or_else(String::new, |suite| format!(" from {suite}")))]
+    /// A tier asks for something that is not locked.
+    #[error("the tier {tier} wants a {} kernel of {}{}, and none is locked: run `cargo xtask kernels lock`, or change the tier in matrix.toml", selector.flavour, selector.series, selector.suite.as_ref().map_or_else(String::new, |suite| format!(" from {suite}")))]
     Empty {
-        /// Who asks.
-        what: String,
-        /// For what.
+        /// The tier.
+        tier: Tier,
+        /// What it asks for.
         selector: Selector,
     },
     /// The lock holds what the matrix does not know.
@@ -75,9 +96,7 @@ pub fn plan(
     tier: Option<Tier>,
     globs: &[String],
 ) -> Result<Vec<Cell>, PlanError> {
-    let heavy = newest(lock, &matrix.test.heavy_kernels, || {
-        "test: heavy-kernels".into()
-    })?;
+    let heavy = select(matrix, lock, matrix.test.heavy_tier)?;
     let mut kernels = select(matrix, lock, tier_of(tier, globs))?;
     if !globs.is_empty() {
         kernels = filter(&kernels, &lock.missing, globs, tier.is_some())?;
@@ -94,7 +113,13 @@ pub fn plan(
             Ok(Cell {
                 kernel: kernel.clone(),
                 expected: series.capabilities.clone(),
-                heavy: heavy.contains(&kernel),
+                heavy: heavy
+                    .iter()
+                    .position(|other| *other == kernel)
+                    .map(|index| Place {
+                        index,
+                        of: heavy.len(),
+                    }),
             })
         })
         .collect()
@@ -152,29 +177,22 @@ fn select<'a>(
     let mut chosen: Vec<&LockedKernel> = match matrix.tiers.of(tier) {
         Selection::Rule(Rule::All) => lock.kernels.iter().collect(),
         Selection::Rule(Rule::NewestOfEach) => newest_of_each(&lock.kernels),
-        Selection::Newest(selectors) => newest(lock, selectors, || format!("the tier {tier}"))?,
+        Selection::Newest(selectors) => selectors
+            .iter()
+            .map(|selector| {
+                let fitting = lock.kernels.iter().filter(|kernel| fits(kernel, selector));
+                fitting
+                    .max_by(|a, b| order(a, b))
+                    .ok_or_else(|| PlanError::Empty {
+                        tier,
+                        selector: selector.clone(),
+                    })
+            })
+            .collect::<Result<_, _>>()?,
     };
     chosen.sort_by(|a, b| order(a, b));
     chosen.dedup();
     Ok(chosen)
-}
-
-/// The newest of each of these.
-fn newest<'a>(
-    lock: &'a Lock,
-    selectors: &[Selector],
-    what: impl Fn() -> String,
-) -> Result<Vec<&'a LockedKernel>, PlanError> {
-    let newest = |selector: &Selector| {
-        let fitting = lock.kernels.iter().filter(|kernel| fits(kernel, selector));
-        fitting
-            .max_by(|a, b| order(a, b))
-            .ok_or_else(|| PlanError::Empty {
-                what: what(),
-                selector: selector.clone(),
-            })
-    };
-    selectors.iter().map(newest).collect()
 }
 
 fn fits(kernel: &LockedKernel, selector: &Selector) -> bool {

@@ -221,11 +221,13 @@ pub struct TestProfile {
     /// The flavours whose guests have two processors, where threads run at once; others have one,
     /// where the order of things is the same every time.
     pub two_processors: Vec<Flavour>,
-    /// Patterns of tests that take long: a complete run of a tier has them on `heavy_kernels`
-    /// alone.
+    /// Patterns of tests that take long: a complete run of a tier deals them out among the
+    /// kernels of `heavy_tier`.
     pub heavy: Vec<String>,
-    /// The newest of each of these has them.
-    pub heavy_kernels: Vec<Selector>,
+    /// The tier whose kernels have them.
+    pub heavy_tier: Tier,
+    /// On how many of those kernels each of them runs, at least one.
+    pub heavy_each: u32,
 }
 
 impl TestProfile {
@@ -256,7 +258,8 @@ impl Default for TestProfile {
             test_seconds: 300,
             two_processors: Vec::new(),
             heavy: Vec::new(),
-            heavy_kernels: Vec::new(),
+            heavy_tier: Tier::Full,
+            heavy_each: u32::MAX,
         }
     }
 }
@@ -328,39 +331,23 @@ impl Matrix {
                 return fault(format!("test: heavy: {glob:?} is no pattern: {error}"));
             }
         }
-        if self.test.heavy.is_empty() != self.test.heavy_kernels.is_empty() {
-            return fault(
-                "test: heavy and heavy-kernels go together: without kernels nobody would run \
-                 those tests"
-                    .into(),
-            );
+        if self.test.heavy_each == 0 {
+            return fault("test: heavy-each is 0: nobody would run those tests".into());
         }
-        self.check_selectors("test: heavy-kernels", &self.test.heavy_kernels, &suites)?;
         for tier in Tier::ALL {
             let Selection::Newest(selectors) = self.tiers.of(*tier) else {
                 continue;
             };
-            self.check_selectors(&format!("the tier {tier}"), selectors, &suites)?;
-        }
-        Ok(())
-    }
-
-    /// That what selects kernels names series and suites of ours.
-    fn check_selectors(
-        &self,
-        what: &str,
-        selectors: &[Selector],
-        suites: &[&str],
-    ) -> Result<(), SpecError> {
-        for selector in selectors {
-            if self.series(selector.series).is_none() {
-                let series = selector.series;
-                let what =
-                    format!("{what} names the series {series}, which is not among the series");
-                return Err(SpecError::Meaning { what });
-            }
-            if let Some(suite) = &selector.suite {
-                known(what, suite, suites)?;
+            for selector in selectors {
+                if self.series(selector.series).is_none() {
+                    return fault(format!(
+                        "the tier {tier} names the series {}, which is not among the series",
+                        selector.series
+                    ));
+                }
+                if let Some(suite) = &selector.suite {
+                    known(&format!("the tier {tier}"), suite, &suites)?;
+                }
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ mod fixture;
 use fixture::{MATRIX, discovery, matrix};
 use proptest::prelude::*;
 use tidelock_matrix::{
-    Lock, LockedPackage, Matrix, MissingKernel, PlanError, Selection, missing, plan,
+    Lock, LockedPackage, Matrix, MissingKernel, Place, PlanError, missing, plan,
 };
 use tidelock_model::{Flavour, Tier};
 
@@ -43,6 +43,14 @@ fn what_is_not_known_is_refused_with_line_and_hint() {
             "did you mean old?",
         ),
         (("name = \"new\"", "name = \"old\""), "twice"),
+        (
+            ("[rust-src]", "[test]\nheavy = [\"[x\"]\n[rust-src]"),
+            "heavy: \"[x\" is no pattern",
+        ),
+        (
+            ("[rust-src]", "[test]\nheavy-each = 0\n[rust-src]"),
+            "heavy-each is 0",
+        ),
         (("{ series = \"6.1\"", "{ series = \"6.2\""), "6.2"),
         (
             ("libelf1\"]", "libelf1\"]\ncompiler = \"gcc-12\""),
@@ -107,44 +115,43 @@ fn planned(tier: Option<Tier>, globs: &[&str]) -> Result<Vec<String>, PlanError>
 }
 
 #[test]
-fn tests_that_take_long_are_patterns_and_have_kernels() {
-    for (test, told) in [
-        ("heavy = [\"[x\"]", "heavy: \"[x\" is no pattern"),
-        ("heavy = [\"x\"]", "heavy and heavy-kernels go together"),
-        (
-            "heavy = [\"x\"]\nheavy-kernels = [{ series = \"6.2\", flavour = \"rt\" }]",
-            "heavy-kernels names the series 6.2",
-        ),
-    ] {
-        let said = refused(("[rust-src]", &format!("[test]\n{test}\n[rust-src]")));
-        assert!(said.contains(told), "{test}: {said}");
-    }
-}
-
-#[test]
 fn tests_that_take_long_are_for_the_kernels_of_their_tier() {
     let mut matrix = matrix();
     matrix.test.heavy = vec!["load.cycles".into(), "apps.*".into()];
     let fits = |test| matrix.test.is_heavy(test);
     assert!(fits("load.cycles") && fits("apps.caddy") && !fits("load.module"));
-    let heavy = |tier: Tier| {
+    let heavy = |tier| {
         let mut matrix = matrix.clone();
-        let Selection::Newest(selectors) = matrix.tiers.of(tier).clone() else {
-            panic!("the tier {tier} is a rule");
-        };
-        matrix.test.heavy_kernels = selectors;
+        matrix.test.heavy_tier = tier;
         let cells = plan(&matrix, &discovery().lock, Some(Tier::Full), &[]).unwrap();
-        let heavy = cells.into_iter().filter(|cell| cell.heavy);
+        let heavy = cells.into_iter().filter(|cell| cell.heavy.is_some());
         heavy
             .map(|cell| cell.kernel.release.to_string())
             .collect::<Vec<_>>()
     };
     assert_eq!(heavy(Tier::Quick), planned(Some(Tier::Quick), &[]).unwrap());
-    assert_eq!(
-        matrix.test.heavy_kernels,
-        [],
-        "without them nobody has them"
-    );
+    assert_eq!(heavy(Tier::Full), planned(Some(Tier::Full), &[]).unwrap());
+}
+
+#[test]
+fn what_is_dealt_out_comes_to_each_place_as_often_as_to_any_other() {
+    for of in 1..12 {
+        for each in 1..14_u32 {
+            let takes = |index, nth| Place { index, of }.takes(nth, each);
+            for nth in 0..30 {
+                let places = (0..of).filter(|index| takes(*index, nth)).count();
+                assert_eq!(
+                    places,
+                    of.min(each as usize),
+                    "the {nth}th, each to {each} of {of}"
+                );
+            }
+            let loads = (0..of).map(|index| (0..of).filter(|nth| takes(index, *nth)).count());
+            assert!(loads.clone().max() == loads.min(), "each to {each} of {of}");
+        }
+    }
+    // A number without end is all of them.
+    assert!(Place { index: 8, of: 9 }.takes(5, u32::MAX));
 }
 
 #[test]
@@ -188,16 +195,6 @@ fn a_lock_that_lags_behind_the_matrix_is_noticed() {
     lock.kernels.retain(|kernel| kernel.series.major == 6);
     let error = plan(&matrix(), &lock, None, &[]).unwrap_err();
     assert!(matches!(error, PlanError::Empty { .. }), "{error}");
-    let mut heavy = matrix();
-    let Selection::Newest(selectors) = heavy.tiers.quick.clone() else {
-        panic!("the quick tier is a rule");
-    };
-    heavy.test.heavy_kernels = selectors;
-    let error = plan(&heavy, &lock, Some(Tier::Full), &[]).unwrap_err();
-    assert!(
-        error.to_string().starts_with("test: heavy-kernels wants"),
-        "{error}"
-    );
     let mut narrower = matrix();
     narrower.series.retain(|series| series.name.major == 6);
     let error = plan(&narrower, &discovery().lock, Some(Tier::Full), &[]).unwrap_err();

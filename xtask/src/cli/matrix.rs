@@ -64,8 +64,8 @@ pub(crate) struct Matrix {
     #[arg(long)]
     rerun: bool,
 
-    /// Run every test on every kernel: without it a run of a whole tier leaves those that take
-    /// long (`heavy` in matrix.toml) to a few kernels (`heavy-kernels`)
+    /// Run every test on every kernel: without it a run of a whole tier deals those that take
+    /// long (`heavy` in matrix.toml) out among the kernels of one tier
     #[arg(long)]
     thorough: bool,
 

@@ -60,8 +60,6 @@ pub(crate) async fn run(
     let durations = lab.cache.join("durations.json");
     let history = History::load(&durations);
     let recorded = |cell: &Cell| history.estimate(&cell.kernel.release, cell.kernel.flavour);
-    // Where nothing is recorded, those with tests that take long are the longest.
-    todo.sort_by_key(|cell| !cell.heavy);
     let todo = schedule::longest_first(todo, recorded);
     let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let expected: Vec<_> = reports

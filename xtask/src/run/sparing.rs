@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Tests that take long, left to a few kernels when a whole tier is run: an emulated guest needs
-//! minutes for them, and there are a hundred kernels. What is left out is told as skipped.
+//! Tests that take long, dealt out among some kernels when a whole tier is run: an emulated guest
+//! needs minutes for them, and there are a hundred kernels. What is left out is told as skipped.
 
 use tidelock_matrix::Cell;
-use tidelock_model::{Measured, Status, TestReport};
+use tidelock_model::{Measured, Status, TestReport, Tier};
 
 use super::lab::Lab;
 
 impl Lab {
     /// Whether a cell leaves this test to others.
     fn leaves_out(&self, cell: &Cell, test: &str) -> bool {
-        self.sparing && !cell.heavy && self.plans.matrix.test.is_heavy(test)
+        if !self.sparing {
+            return false;
+        }
+        let profile = &self.plans.matrix.test;
+        let mut heavy = self.tests.iter().filter(|name| profile.is_heavy(name));
+        let Some(nth) = heavy.position(|name| name == test) else {
+            return false;
+        };
+        !cell
+            .heavy
+            .is_some_and(|place| place.takes(nth, profile.heavy_each))
     }
 
     /// The tests that a cell runs, in order.
@@ -22,12 +32,14 @@ impl Lab {
 
 /// What a cell has run, and in its place what it has left to other kernels, as skipped.
 pub(super) fn with_left_out(lab: &Lab, cell: &Cell, ran: Vec<TestReport>) -> Vec<TestReport> {
-    merged(&lab.tests, |test| lab.leaves_out(cell, test), ran)
+    let tier = lab.plans.matrix.test.heavy_tier;
+    merged(&lab.tests, |test| lab.leaves_out(cell, test), tier, ran)
 }
 
 fn merged(
     all: &[String],
     leaves_out: impl Fn(&str) -> bool,
+    tier: Tier,
     ran: Vec<TestReport>,
 ) -> Vec<TestReport> {
     let mut ran = ran.into_iter().peekable();
@@ -36,20 +48,19 @@ fn merged(
         if let Some(report) = ran.next_if(|report| report.name == *name) {
             tests.push(report);
         } else if leaves_out(name) {
-            tests.push(left_out(name));
+            tests.push(left_out(name, tier));
         }
     }
     tests.extend(ran);
     tests
 }
 
-fn left_out(name: &str) -> TestReport {
+fn left_out(name: &str, tier: Tier) -> TestReport {
     TestReport {
         name: name.into(),
         status: Status::Skip,
         duration_ms: 0,
-        detail: "left-out: it takes long; heavy-kernels of matrix.toml run it, or --thorough"
-            .into(),
+        detail: format!("left-out: it takes long; another kernel of the tier {tier} runs it"),
         measured: Measured::new(),
     }
 }
@@ -63,11 +74,11 @@ mod tests {
         let all = ["load.module", "load.cycles", "policy.off"].map(str::to_owned);
         let ran = |name: &str| TestReport {
             status: Status::Pass,
-            ..left_out(name)
+            ..left_out(name, Tier::Quick)
         };
         let merge = |names: &[&str]| {
             let ran = names.iter().map(|name| ran(name)).collect();
-            let tests = merged(&all, |test| test == "load.cycles", ran);
+            let tests = merged(&all, |test| test == "load.cycles", Tier::Quick, ran);
             let told = |test: TestReport| format!("{} {}", test.name, test.status);
             tests.into_iter().map(told).collect::<Vec<_>>()
         };
