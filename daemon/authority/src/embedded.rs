@@ -160,7 +160,7 @@ impl Embedded {
         let mut by = self.current();
         // An SVID does not outlive who signed it.
         if now + self.lifetimes.svid > by.validity.to {
-            by = self.replace(now)?;
+            by = self.replace(&by, now)?;
         }
         by.check(Rank::Intermediate, now)?;
         let validity = self.lifetimes.validity(now, self.lifetimes.svid);
@@ -176,9 +176,10 @@ impl Embedded {
     /// When it cannot be written; the old one signs on while it is valid.
     pub fn renew(&self, now: SystemTime) -> Result<bool, AuthorityError> {
         let now = whole_seconds(now);
-        let due = self.current().is_past_half(now);
+        let current = self.current();
+        let due = current.is_past_half(now);
         if due {
-            self.replace(now)?;
+            self.replace(&current, now)?;
         }
         Ok(due)
     }
@@ -189,9 +190,9 @@ impl Embedded {
     /// # Errors
     /// When it cannot be written; then the old one is still in use.
     pub fn roll(&self, now: SystemTime) -> Result<CertificateDer<'static>, AuthorityError> {
-        let old = self.current().certificate.clone();
-        self.replace(whole_seconds(now))?;
-        Ok(old)
+        let old = self.current();
+        self.replace(&old, whole_seconds(now))?;
+        Ok(old.certificate.clone())
     }
 
     fn current(&self) -> Arc<Signer> {
@@ -199,11 +200,15 @@ impl Embedded {
         Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// On the disk first, then in use.
-    fn replace(&self, now: SystemTime) -> Result<Arc<Signer>, AuthorityError> {
+    /// A new one in the place of `old`, unless somebody else was faster. On the disk first, then
+    /// in use.
+    fn replace(&self, old: &Arc<Signer>, now: SystemTime) -> Result<Arc<Signer>, AuthorityError> {
         self.root.check(Rank::Root, now)?;
         let current = self.intermediate.lock();
         let mut current = current.unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, old) {
+            return Ok(Arc::clone(&current));
+        }
         let new = new_intermediate(&self.dir, &self.domain, &self.lifetimes, &self.root, now)?;
         *current = Arc::new(new);
         Ok(Arc::clone(&current))

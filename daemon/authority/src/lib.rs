@@ -23,7 +23,7 @@ pub use error::AuthorityError;
 pub use profile::Validity;
 pub use request::{MAX_REQUEST, Request, RequestError};
 pub use svid::{MAX_CHAIN_BYTES, Svid, SvidError};
-pub use upstream::{Answer, IssueError, Issuer, Vault, VaultConfig};
+pub use upstream::{Answer, Est, EstConfig, IssueError, Issuer, Vault, VaultConfig};
 
 #[cfg(test)]
 mod tests;

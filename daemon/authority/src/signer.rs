@@ -50,7 +50,7 @@ impl Signer {
         }
         let signed = match by {
             None => parsed.verify_signature(None).is_ok(),
-            Some(by) => by.signed(&parsed),
+            Some(by) => is_signed(&parsed, &by.certificate),
         };
         if !signed {
             return Err(damaged("was not signed by its root"));
@@ -81,14 +81,6 @@ impl Signer {
         Ok(params.signed_by(key, &self.issuer)?)
     }
 
-    /// Whether it signed this.
-    fn signed(&self, certificate: &X509Certificate<'_>) -> bool {
-        X509Certificate::from_der(&self.certificate).is_ok_and(|(_, own)| {
-            certificate.issuer().as_raw() == own.subject().as_raw()
-                && certificate.verify_signature(Some(own.public_key())).is_ok()
-        })
-    }
-
     /// Whether half of its life is over.
     pub(crate) fn is_past_half(&self, now: SystemTime) -> bool {
         let Validity { from, to } = self.validity;
@@ -99,8 +91,10 @@ impl Signer {
     /// Refuses to sign by what is not valid.
     pub(crate) fn check(&self, rank: Rank, now: SystemTime) -> Result<(), AuthorityError> {
         let Validity { from, to } = self.validity;
-        let cure = if now < from {
+        let cure = if now < from && rank == Rank::Root {
             "set the clock"
+        } else if now < from {
+            "set the clock; if it is right now and was not before, roll the intermediate"
         } else if now > to && rank == Rank::Root {
             "if the clock is right, the trust domain has ended: begin a new one in another folder"
         } else if now > to {
@@ -116,6 +110,14 @@ impl Signer {
             cure,
         })
     }
+}
+
+/// Whether `by` signed this.
+pub(crate) fn is_signed(certificate: &X509Certificate<'_>, by: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(by).is_ok_and(|(_, by)| {
+        certificate.issuer().as_raw() == by.subject().as_raw()
+            && certificate.verify_signature(Some(by.public_key())).is_ok()
+    })
 }
 
 /// The one URI that a signing certificate names.

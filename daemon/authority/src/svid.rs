@@ -12,7 +12,7 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 use crate::{
     Request,
     profile::Validity,
-    signer::{seconds, validity},
+    signer::{is_signed, seconds, validity},
 };
 
 /// The most certificates of a chain, the leaf counted.
@@ -127,6 +127,25 @@ impl Svid {
             validity,
         })
     }
+}
+
+/// A leaf, and of `pool` what leads from it towards an authority, in the order of signing.
+pub(crate) fn in_order(
+    leaf: CertificateDer<'static>,
+    pool: &[CertificateDer<'static>],
+) -> Vec<CertificateDer<'static>> {
+    let mut chain = vec![leaf];
+    while chain.len() <= MAX_CHAIN {
+        let signed = |by: &&CertificateDer<'static>| {
+            let last = chain.last().map(|last| X509Certificate::from_der(last));
+            !chain.contains(by) && matches!(last, Some(Ok((_, last))) if is_signed(&last, by))
+        };
+        let Some(next) = pool.iter().find(signed).cloned() else {
+            break;
+        };
+        chain.push(next);
+    }
+    chain
 }
 
 fn check_name(leaf: &X509Certificate<'_>, wanted: &SpiffeId) -> Result<(), SvidError> {

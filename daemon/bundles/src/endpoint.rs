@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidelock_https::{
-    HttpsError, Redirects,
+    Asking, HttpsError, Redirects,
     reqwest::{Client, StatusCode, Url, header::ACCEPT},
 };
 use tidelock_tls::{SpiffeId, TrustDomain};
@@ -173,7 +173,12 @@ fn https(domain: &TrustDomain) -> impl Fn(HttpsError) -> EndpointError + use<> {
 
 /// Redirections are for the standard to allow (5.2.1.4): by TLS to where the same is shown.
 fn web(authorities: Option<&[u8]>, timeout: Duration) -> Result<Client, HttpsError> {
-    tidelock_https::client(authorities, timeout, Redirects::Followed)
+    tidelock_https::client(&Asking {
+        authorities,
+        identity: None,
+        timeout,
+        redirects: Redirects::Followed,
+    })
 }
 
 /// As [`web`]; whoever we are sent to must be the same workload (5.2.2.4).

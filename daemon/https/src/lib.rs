@@ -14,7 +14,7 @@ mod tests;
 use std::{sync::Once, time::Duration};
 
 pub use reqwest;
-use reqwest::{Certificate, Client, ClientBuilder, Response, Url, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Response, Url, redirect};
 use rustls_ring::ClientConfig;
 
 /// How often a server may send us elsewhere.
@@ -60,17 +60,39 @@ pub enum Redirects {
     Refused,
 }
 
-/// What asks servers: by TLS alone, within `timeout` from the first byte sent to the last one
-/// read. `authorities` may vouch for them, in PEM; none: those of the system.
+/// How servers are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// Who may vouch for them, in PEM. None: the authorities of the system.
+    pub authorities: Option<&'a [u8]>,
+    /// A certificate and its key, by which they know us, in PEM.
+    pub identity: Option<&'a [u8]>,
+    /// How long an answer may take, from the first byte sent to the last one read.
+    pub timeout: Duration,
+    /// Whether they may send us elsewhere.
+    pub redirects: Redirects,
+}
+
+/// What asks servers: by TLS alone.
 ///
 /// # Errors
-/// When there is no certificate in `authorities`, or TLS cannot be set up.
-pub fn client(
-    authorities: Option<&[u8]>,
-    timeout: Duration,
-    redirects: Redirects,
-) -> Result<Client, HttpsError> {
-    finish(builder(timeout, redirects), authorities)
+/// When what is in PEM is not what it should be, or TLS cannot be set up.
+pub fn client(asking: &Asking<'_>) -> Result<Client, HttpsError> {
+    let bad = |field, reason| HttpsError::Config { field, reason };
+    let mut builder = builder(asking.timeout, asking.redirects);
+    if let Some(pem) = asking.authorities {
+        let found =
+            Certificate::from_pem_bundle(pem).map_err(|error| bad("authorities", chain(&error)))?;
+        if found.is_empty() {
+            return Err(bad("authorities", "no certificate in it".into()));
+        }
+        builder = builder.tls_certs_only(found);
+    }
+    if let Some(pem) = asking.identity {
+        let identity = Identity::from_pem(pem).map_err(|error| bad("identity", chain(&error)))?;
+        builder = builder.identity(identity);
+    }
+    finish(builder)
 }
 
 /// As [`client`], where somebody else says who is the right server.
@@ -82,10 +104,7 @@ pub fn client_by(
     timeout: Duration,
     redirects: Redirects,
 ) -> Result<Client, HttpsError> {
-    finish(
-        builder(timeout, redirects).tls_backend_preconfigured(tls),
-        None,
-    )
+    finish(builder(timeout, redirects).tls_backend_preconfigured(tls))
 }
 
 fn builder(timeout: Duration, redirects: Redirects) -> ClientBuilder {
@@ -104,17 +123,11 @@ fn builder(timeout: Duration, redirects: Redirects) -> ClientBuilder {
         .timeout(timeout)
 }
 
-fn finish(mut builder: ClientBuilder, authorities: Option<&[u8]>) -> Result<Client, HttpsError> {
-    let bad = |field, reason| HttpsError::Config { field, reason };
-    if let Some(pem) = authorities {
-        let found =
-            Certificate::from_pem_bundle(pem).map_err(|error| bad("authorities", chain(&error)))?;
-        if found.is_empty() {
-            return Err(bad("authorities", "no certificate in it".into()));
-        }
-        builder = builder.tls_certs_only(found);
-    }
-    builder.build().map_err(|error| bad("TLS", chain(&error)))
+fn finish(builder: ClientBuilder) -> Result<Client, HttpsError> {
+    builder.build().map_err(|error| HttpsError::Config {
+        field: "TLS",
+        reason: chain(&error),
+    })
 }
 
 /// The body, as long as it is not too long. What the server says of its length is not relied on.

@@ -14,8 +14,17 @@ async fn server(answer: fn(&str) -> testing::Response<Bytes>) -> Server {
     Server::start(move |request| answer(request.uri().path())).await
 }
 
+fn asking(authorities: Option<&[u8]>, redirects: Redirects) -> Asking<'_> {
+    Asking {
+        authorities,
+        identity: None,
+        timeout: TIMEOUT,
+        redirects,
+    }
+}
+
 fn trusting(server: &Server, redirects: Redirects) -> Client {
-    client(Some(server.authority.as_bytes()), TIMEOUT, redirects).unwrap()
+    client(&asking(Some(server.authority.as_bytes()), redirects)).unwrap()
 }
 
 #[tokio::test]
@@ -69,11 +78,16 @@ async fn a_question_with_a_secret_goes_nowhere_else() {
 #[test]
 fn authorities_are_certificates() {
     for pem in [b"".as_slice(), b"none"] {
-        let refused = client(Some(pem), TIMEOUT, Redirects::Followed).unwrap_err();
-        assert!(
-            refused.to_string().starts_with("authorities: "),
-            "{refused}"
-        );
+        let told = client(&asking(Some(pem), Redirects::Followed))
+            .unwrap_err()
+            .to_string();
+        assert!(told.starts_with("authorities: "), "{told}");
+        let as_whom = Asking {
+            identity: Some(pem),
+            ..asking(None, Redirects::Followed)
+        };
+        let told = client(&as_whom).unwrap_err().to_string();
+        assert!(told.starts_with("identity: "), "{told}");
     }
 }
 

@@ -2,9 +2,11 @@
 //! The authority's folder, through renewals, crashes and hands that should not have touched it.
 
 use std::{
+    collections::HashSet,
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     path::Path,
+    thread,
     time::Duration,
 };
 
@@ -77,6 +79,36 @@ fn nothing_is_signed_by_a_clock_that_cannot_be_right() {
     drop(authority);
     assert!(open(dir.path(), NOW - DAY).is_err());
     open(dir.path(), NOW).unwrap();
+}
+
+#[test]
+fn a_clock_that_was_wrong_leaves_an_intermediate_of_the_future_which_is_rolled() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), NOW).unwrap());
+    drop(open(dir.path(), NOW + 300 * DAY).unwrap());
+    let authority = open(dir.path(), NOW + DAY).unwrap();
+    let now = at(NOW + DAY);
+    let told = authority.sign(&request(), now).unwrap_err().to_string();
+    assert!(told.starts_with("the intermediate is valid from"), "{told}");
+    assert!(told.ends_with("roll the intermediate"), "{told}");
+    authority.roll(now).unwrap();
+    authority.sign(&request(), now).unwrap();
+}
+
+#[test]
+fn of_many_who_need_a_new_intermediate_one_makes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = open(dir.path(), NOW).unwrap();
+    let late = at(NOW + 14 * DAY);
+    let signed = |_| {
+        let authority = &authority;
+        move || authority.sign(&request(), late).unwrap().remove(1)
+    };
+    let made: HashSet<_> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..8).map(|n| scope.spawn(signed(n))).collect();
+        asking.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(made.len(), 1);
 }
 
 #[test]

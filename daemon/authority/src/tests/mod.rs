@@ -2,9 +2,10 @@
 //! What the tests share.
 
 mod embedded;
+mod est;
 mod request;
 mod svid;
-mod upstream;
+mod vault;
 
 use std::{
     path::Path,

@@ -216,7 +216,7 @@ async fn a_token_is_one_word_in_a_file() {
     for bad in ["", "\n", "two words", "b\u{e4}d", &"x".repeat(5000)] {
         put(&bench.dir.path().join("token"), bad);
         let error = bench.issue(|_| ()).await.unwrap_err();
-        assert!(matches!(error, IssueError::Token { .. }), "{error:?}");
+        assert!(matches!(error, IssueError::Secret { .. }), "{error:?}");
     }
     let nowhere = |config: &mut VaultConfig| config.token = "/nowhere/token".into();
     let error = bench.issue(nowhere).await.unwrap_err().to_string();

@@ -2,16 +2,30 @@
 //! Authorities elsewhere. What they answer is checked as [`Svid::take`] says: a server that is
 //! wrong, or is not ours, gives nobody an identity.
 
+mod est;
 mod vault;
 
-use std::{future::Future, io, path::PathBuf, pin::Pin, time::SystemTime};
+use std::{
+    future::Future,
+    io,
+    path::{Path, PathBuf},
+    pin::Pin,
+    time::SystemTime,
+};
 
 use rustls_pki_types::CertificateDer;
 use tidelock_https::HttpsError;
+use zeroize::Zeroizing;
 
+pub use est::{Est, EstConfig};
 pub use vault::{Vault, VaultConfig};
 
 use crate::{AuthorityError, Embedded, Request, Svid, SvidError};
+
+/// The longest secret in a file, in bytes.
+const MAX_SECRET: usize = 4096;
+/// How much of a refusal is told, in characters.
+const MAX_SAID: usize = 300;
 
 /// An answer that is waited for.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Svid, IssueError>> + Send + 'a>>;
@@ -42,9 +56,9 @@ pub enum IssueError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file of the token holds none.
-    #[error("{} holds no token: one line of printable characters", path.display())]
-    Token {
+    /// The file of a token or a password holds none.
+    #[error("{} holds no secret: one line of printable characters without spaces", path.display())]
+    Secret {
         /// The file.
         path: PathBuf,
     },
@@ -68,6 +82,34 @@ pub enum IssueError {
     /// What it signed is not what was asked for.
     #[error("the upstream's SVID: {0}")]
     Svid(#[from] SvidError),
+}
+
+impl IssueError {
+    /// A refusal in the upstream's own words, as far as they are fit for a log.
+    fn refused(status: u16, said: &str) -> Self {
+        let said: String = said
+            .trim()
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(MAX_SAID)
+            .collect();
+        Self::Refused { status, said }
+    }
+}
+
+/// The one line of a file, read anew each time: whoever keeps it renews it.
+async fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, IssueError> {
+    let text = tokio::fs::read(path).await;
+    let text = Zeroizing::new(text.map_err(|source| IssueError::File {
+        path: path.to_owned(),
+        source,
+    })?);
+    let line = text.trim_ascii();
+    if line.is_empty() || line.len() > MAX_SECRET || !line.iter().all(u8::is_ascii_graphic) {
+        let path = path.to_owned();
+        return Err(IssueError::Secret { path });
+    }
+    Ok(Zeroizing::new(line.to_vec()))
 }
 
 impl Issuer for Embedded {

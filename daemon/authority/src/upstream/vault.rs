@@ -13,20 +13,15 @@ use pem::Pem;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Deserialize, Serialize};
 use tidelock_https::{
-    HttpsError, Redirects,
+    Asking, HttpsError, Redirects,
     reqwest::{Client, Response, StatusCode, Url, header::HeaderValue},
 };
-use zeroize::Zeroizing;
 
-use super::{Answer, IssueError, Issuer};
+use super::{Answer, IssueError, Issuer, secret};
 use crate::{Request, Svid};
 
 /// The most bytes of an answer.
 const MAX_ANSWER: usize = 256 << 10;
-/// The longest token, in bytes.
-const MAX_TOKEN: usize = 4096;
-/// How much of a refusal is told, in characters.
-const MAX_SAID: usize = 300;
 
 /// Where Vault is, and as whom it is asked.
 #[derive(Clone, Debug)]
@@ -113,11 +108,12 @@ impl Vault {
                 .push(&config.role);
         }
         // A question holds the token: it goes to this server and to no other.
-        let client = tidelock_https::client(
-            config.authorities.as_deref(),
-            config.timeout,
-            Redirects::Refused,
-        )?;
+        let client = tidelock_https::client(&Asking {
+            authorities: config.authorities.as_deref(),
+            identity: None,
+            timeout: config.timeout,
+            redirects: Redirects::Refused,
+        })?;
         Ok(Self {
             client,
             url,
@@ -154,17 +150,9 @@ impl Vault {
 
     async fn token(&self) -> Result<HeaderValue, IssueError> {
         let path = &self.config.token;
-        let text = tokio::fs::read(path).await;
-        let text = Zeroizing::new(text.map_err(|source| IssueError::File {
-            path: path.clone(),
-            source,
-        })?);
-        let wrong = || IssueError::Token { path: path.clone() };
-        let token = text.trim_ascii();
-        if token.is_empty() || token.len() > MAX_TOKEN || !token.iter().all(u8::is_ascii_graphic) {
-            return Err(wrong());
-        }
-        let mut value = HeaderValue::from_bytes(token).map_err(|_| wrong())?;
+        let token = secret(path).await?;
+        let mut value = HeaderValue::from_bytes(&token)
+            .map_err(|_| IssueError::Secret { path: path.clone() })?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -211,12 +199,7 @@ async fn refused(response: Response) -> IssueError {
         .ok()
         .and_then(|body| serde_json::from_slice(&body).ok());
     let said = errors.map_or_else(String::new, |errors| errors.errors.join("; "));
-    let said: String = said
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_SAID)
-        .collect();
-    IssueError::Refused { status, said }
+    IssueError::refused(status, &said)
 }
 
 fn answer(error: &serde_json::Error) -> IssueError {

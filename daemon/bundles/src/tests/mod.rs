@@ -3,6 +3,7 @@
 
 mod bundle;
 mod endpoint;
+mod serve;
 mod store;
 
 use std::time::{Duration, SystemTime};

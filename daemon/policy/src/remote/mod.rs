@@ -11,7 +11,7 @@ mod tests;
 use std::time::Duration;
 
 use tidelock_https::{
-    HttpsError, Redirects,
+    Asking, HttpsError, Redirects,
     reqwest::{
         Client, StatusCode, Url,
         header::{ACCEPT, ETAG, HeaderValue, IF_NONE_MATCH},
@@ -62,11 +62,12 @@ impl Remote {
     /// Checks the configuration; asks nobody yet.
     pub fn new(config: RemoteConfig) -> Result<Self, RemoteError> {
         let url = tidelock_https::parse(&config.url)?;
-        let client = tidelock_https::client(
-            config.authorities.as_deref(),
-            config.timeout,
-            Redirects::Followed,
-        )?;
+        let client = tidelock_https::client(&Asking {
+            authorities: config.authorities.as_deref(),
+            identity: None,
+            timeout: config.timeout,
+            redirects: Redirects::Followed,
+        })?;
         Ok(Self {
             client,
             url,
