@@ -8,19 +8,20 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rcgen::{Issuer, KeyPair};
+use rcgen::Issuer;
 use rustix::fs::{FlockOperation, flock};
 use rustls_pki_types::CertificateDer;
 use tidelock_tls::TrustDomain;
 
 use crate::{
     AuthorityError, Request,
+    key::Key,
     keyfile::{self, Existing, Held, failed},
     profile::{self, Rank, Serial, Validity},
     signer::{Signer, seconds},
@@ -241,11 +242,7 @@ fn own(dir: &Path) -> Result<File, AuthorityError> {
         .map_err(failed("make the folder", dir))?;
     let lock = File::open(dir).map_err(failed("open", dir))?;
     let metadata = lock.metadata().map_err(failed("look at", dir))?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o022 != 0 {
-        let path = dir.to_owned();
-        return Err(AuthorityError::Open { path, mode });
-    }
+    keyfile::check_access(dir, &metadata, 0o022)?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(AuthorityError::Busy {
@@ -268,7 +265,7 @@ fn open_root(
     if dir.join(INTERMEDIATE).exists() {
         return Err(AuthorityError::NoRoot { path });
     }
-    let key = KeyPair::generate()?;
+    let key = Key::generate()?;
     let validity = lifetimes.validity(now, lifetimes.root);
     let params = profile::authority(domain, Rank::Root, Serial::random()?, validity)?;
     let issuer = Issuer::from_params(&params, &key);
@@ -287,7 +284,7 @@ fn new_intermediate(
     now: SystemTime,
 ) -> Result<Signer, AuthorityError> {
     let path = dir.join(INTERMEDIATE);
-    let key = KeyPair::generate()?;
+    let key = Key::generate()?;
     let mut validity = lifetimes.validity(now, lifetimes.intermediate);
     validity.to = validity.to.min(root.validity.to);
     let params = profile::authority(domain, Rank::Intermediate, Serial::random()?, validity)?;

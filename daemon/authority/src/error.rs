@@ -34,6 +34,14 @@ pub enum AuthorityError {
         /// Its permissions.
         mode: u32,
     },
+    /// Another user could change it, or has put it there.
+    #[error("{} belongs to the user {uid} and not to us: chown it if you are sure", path.display())]
+    Owner {
+        /// The file or folder.
+        path: PathBuf,
+        /// Whose it is.
+        uid: u32,
+    },
     /// A file is not what was written.
     #[error("{}: {reason}; restore it from a backup", path.display())]
     Damaged {

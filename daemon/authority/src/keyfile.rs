@@ -2,18 +2,18 @@
 //! A private key and its certificate, together in one file, so that no crash parts them.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
-use rcgen::{Certificate, KeyPair};
+use rcgen::Certificate;
 use rustix::fs::{Mode, OFlags};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use zeroize::Zeroizing;
 
-use crate::AuthorityError;
+use crate::{AuthorityError, key::Key};
 
 /// For its owner alone.
 const MODE: u32 = 0o600;
@@ -22,7 +22,7 @@ const MAX_FILE: u64 = 16 << 10;
 
 /// What a file holds. The key is wiped when it goes.
 pub(crate) struct Held {
-    pub(crate) key: KeyPair,
+    pub(crate) key: Key,
     pub(crate) certificate: CertificateDer<'static>,
 }
 
@@ -38,12 +38,11 @@ pub(crate) enum Existing {
 /// Writes both. When this returns they outlive a crash of the machine.
 pub(crate) fn write(
     path: &Path,
-    key: &KeyPair,
+    key: &Key,
     certificate: &Certificate,
     existing: Existing,
 ) -> Result<(), AuthorityError> {
-    let key = Zeroizing::new(key.serialize_pem());
-    let text = Zeroizing::new(format!("{}{}", &*key, certificate.pem()));
+    let text = Zeroizing::new(format!("{}{}", &*key.to_pem(), certificate.pem()));
     let written = match existing {
         Existing::Kept => tidelock_durable::create(path, text.as_bytes(), MODE),
         Existing::Replaced => tidelock_durable::write(path, text.as_bytes(), MODE),
@@ -67,23 +66,39 @@ pub(crate) fn read(path: &Path) -> Result<Option<Held>, AuthorityError> {
     if !metadata.is_file() || metadata.len() > MAX_FILE {
         return Err(damaged("it is no file of ours"));
     }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        let path = path.to_owned();
-        return Err(AuthorityError::Open { path, mode });
-    }
+    check_access(path, &metadata, 0o077)?;
     let mut text = Zeroizing::new(Vec::new());
     file.take(MAX_FILE)
         .read_to_end(&mut text)
         .map_err(failed("read", path))?;
     let key = PrivatePkcs8KeyDer::from_pem_slice(&text)
         .map_err(|_| damaged("it holds no private key"))?;
-    let key = KeyPair::try_from(&key).map_err(|_| damaged("its private key cannot be read"))?;
+    let key = Key::from_pkcs8(&key).map_err(|_| damaged("its private key cannot be read"))?;
     let mut certificates = CertificateDer::pem_slice_iter(&text);
     let (Some(Ok(certificate)), None) = (certificates.next(), certificates.next()) else {
         return Err(damaged("it holds not one certificate"));
     };
     Ok(Some(Held { key, certificate }))
+}
+
+/// Refuses what belongs to another user, or what others may do these things with.
+pub(crate) fn check_access(
+    path: &Path,
+    metadata: &Metadata,
+    forbidden: u32,
+) -> Result<(), AuthorityError> {
+    let mode = metadata.mode() & 0o7777;
+    if mode & forbidden != 0 {
+        let path = path.to_owned();
+        return Err(AuthorityError::Open { path, mode });
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(AuthorityError::Owner {
+            path: path.to_owned(),
+            uid: metadata.uid(),
+        });
+    }
+    Ok(())
 }
 
 pub(crate) fn failed(

@@ -11,6 +11,7 @@
 
 mod embedded;
 mod error;
+mod key;
 mod keyfile;
 mod profile;
 mod request;

@@ -6,13 +6,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rcgen::{Certificate, CertificateParams, Issuer, KeyPair, PublicKeyData};
+use rcgen::{Certificate, CertificateParams, Issuer, PublicKeyData};
 use rustls_pki_types::CertificateDer;
 use tidelock_tls::TrustDomain;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
 use crate::{
     AuthorityError,
+    key::Key,
     keyfile::Held,
     profile::{Rank, Validity, domain_id},
 };
@@ -21,7 +22,7 @@ use crate::{
 pub(crate) struct Signer {
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) validity: Validity,
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, Key>,
 }
 
 impl Signer {

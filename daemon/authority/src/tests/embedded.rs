@@ -4,16 +4,17 @@
 use std::{
     collections::HashSet,
     fs::{self, Permissions},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::Path,
     thread,
     time::Duration,
 };
 
+use rustix::process::geteuid;
 use tidelock_tls::TrustDomain;
 
 use super::{NOW, at, domain, issue, open, request};
-use crate::{AuthorityError, Embedded, Lifetimes};
+use crate::{AuthorityError, Embedded, Lifetimes, keyfile::check_access};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -199,6 +200,43 @@ fn keys_that_others_may_read_are_refused() {
         open(dir.path(), NOW),
         Err(AuthorityError::Open { .. })
     ));
+}
+
+#[test]
+fn what_belongs_to_another_user_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), NOW).unwrap());
+    // Of root, whom the kernel has given it, and of nobody else here.
+    let of_root = fs::metadata("/proc/1").unwrap();
+    let own = fs::metadata(dir.path().join("root.pem")).unwrap();
+    let path = Path::new("file");
+    check_access(path, &own, 0o077).unwrap();
+    let foreign = [of_root, own]
+        .into_iter()
+        .find(|of| of.uid() != geteuid().as_raw());
+    match foreign {
+        Some(foreign) => assert!(matches!(
+            check_access(path, &foreign, 0),
+            Err(AuthorityError::Owner { .. })
+        )),
+        // We are root: a file can be given away.
+        None => {
+            let root = dir.path().join("root.pem");
+            chown(&root, Some(1), None).unwrap();
+            let error = open(dir.path(), NOW).unwrap_err();
+            assert!(
+                matches!(error, AuthorityError::Owner { uid: 1, .. }),
+                "{error}"
+            );
+            chown(&root, Some(0), None).unwrap();
+            chown(dir.path(), Some(1), None).unwrap();
+            let error = open(dir.path(), NOW).unwrap_err();
+            assert!(
+                matches!(error, AuthorityError::Owner { uid: 1, .. }),
+                "{error}"
+            );
+        }
+    }
 }
 
 #[test]
