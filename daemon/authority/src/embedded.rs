@@ -20,7 +20,7 @@ use rustls_pki_types::CertificateDer;
 use tidelock_tls::TrustDomain;
 
 use crate::{
-    AuthorityError, Request,
+    AuthorityError, Request, Trust,
     key::Key,
     keyfile::{self, Existing, Held, failed},
     profile::{self, Rank, Serial, Validity},
@@ -89,6 +89,8 @@ pub struct Embedded {
     lifetimes: Lifetimes,
     root: Signer,
     intermediate: Mutex<Arc<Signer>>,
+    /// Held while an intermediate is made and written. Signing goes on meanwhile, by the old one.
+    replacing: Mutex<()>,
     /// Held for as long as the folder is ours.
     _lock: File,
 }
@@ -103,7 +105,8 @@ impl std::fmt::Debug for Embedded {
 }
 
 impl Embedded {
-    /// Opens the authority in `dir`, or begins one there when the folder is empty or absent.
+    /// Opens the authority in `dir`, or begins one there when the folder is empty or absent. An
+    /// intermediate that is old is for [`Self::renew`].
     ///
     /// # Errors
     /// When the folder holds anything but a whole authority over `domain`, lies open to others,
@@ -124,16 +127,15 @@ impl Embedded {
             Some(held) => Signer::of(held, Rank::Intermediate, &domain, Some(&root), &path)?,
             None => new_intermediate(dir, &domain, &lifetimes, &root, now)?,
         };
-        let authority = Self {
+        Ok(Self {
             domain,
             dir: dir.to_owned(),
             lifetimes,
             root,
             intermediate: Mutex::new(Arc::new(intermediate)),
+            replacing: Mutex::new(()),
             _lock: lock,
-        };
-        authority.renew(now)?;
-        Ok(authority)
+        })
     }
 
     /// The trust domain it speaks for.
@@ -141,31 +143,43 @@ impl Embedded {
         &self.domain
     }
 
-    /// The certificates that make others trust it.
-    pub fn authorities(&self) -> Vec<CertificateDer<'static>> {
-        vec![self.root.certificate.clone()]
+    /// What makes others trust it.
+    pub fn trust(&self) -> Trust {
+        Trust {
+            domain: self.domain.clone(),
+            authorities: vec![self.root.certificate.clone()],
+        }
     }
 
-    /// Signs an SVID: the leaf, then the intermediate. The root is in the trust bundle alone.
+    /// Signs an SVID: the leaf, then the intermediate. The root is in the trust bundle alone. It may
+    /// wait for the disk, when there must be a new intermediate.
     ///
     /// # Errors
-    /// When the clock is outside of what our own certificates are valid for, or a new
+    /// When it is for another trust domain, the clock is outside of what our own certificates are valid for, or a new
     /// intermediate is needed and cannot be written.
     pub fn sign(
         &self,
         request: &Request,
         now: SystemTime,
     ) -> Result<Vec<CertificateDer<'static>>, AuthorityError> {
+        let (id, domain) = (request.spiffe_id(), &self.domain);
+        if id.trust_domain() != domain {
+            return Err(AuthorityError::Foreign {
+                id: id.as_str().into(),
+                domain: domain.as_str().into(),
+            });
+        }
         let now = whole_seconds(now);
         self.root.check(Rank::Root, now)?;
         let mut by = self.current();
-        // An SVID does not outlive who signed it.
-        if now + self.lifetimes.svid > by.validity.to {
+        let mut validity = self.lifetimes.validity(now, self.lifetimes.svid);
+        // An SVID does not outlive who signed it; nor can an intermediate outlive the root.
+        if validity.to > by.validity.to && by.validity.to < self.root.validity.to {
             by = self.replace(&by, now)?;
         }
         by.check(Rank::Intermediate, now)?;
-        let validity = self.lifetimes.validity(now, self.lifetimes.svid);
-        let params = profile::svid(request.spiffe_id(), Serial::random()?, validity)?;
+        validity.to = validity.to.min(by.validity.to);
+        let params = profile::svid(id, Serial::random()?, validity)?;
         let leaf = by.sign(&params, request.key())?;
         Ok(vec![leaf.into(), by.certificate.clone()])
     }
@@ -205,26 +219,34 @@ impl Embedded {
     /// in use.
     fn replace(&self, old: &Arc<Signer>, now: SystemTime) -> Result<Arc<Signer>, AuthorityError> {
         self.root.check(Rank::Root, now)?;
-        let current = self.intermediate.lock();
-        let mut current = current.unwrap_or_else(PoisonError::into_inner);
+        let one_at_a_time = self.replacing.lock();
+        let _one_at_a_time = one_at_a_time.unwrap_or_else(PoisonError::into_inner);
+        let current = self.current();
         if !Arc::ptr_eq(&current, old) {
-            return Ok(Arc::clone(&current));
+            return Ok(current);
         }
         let new = new_intermediate(&self.dir, &self.domain, &self.lifetimes, &self.root, now)?;
-        *current = Arc::new(new);
-        Ok(Arc::clone(&current))
+        let new = Arc::new(new);
+        let current = self.intermediate.lock();
+        *current.unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
+        Ok(new)
     }
 }
 
 impl Lifetimes {
     fn validity(&self, now: SystemTime, lifetime: Duration) -> Validity {
         Validity {
-            from: now.checked_sub(self.skew).unwrap_or(UNIX_EPOCH),
+            from: now
+                .checked_sub(self.skew)
+                .unwrap_or(UNIX_EPOCH)
+                .max(UNIX_EPOCH),
             to: now + lifetime,
         }
     }
 }
 
+/// No trust domain begins before this was written: 2026, in seconds since 1970.
+const BEGINNING: u64 = 1_767_225_600;
 const ROOT: &str = "root.pem";
 const INTERMEDIATE: &str = "intermediate.pem";
 
@@ -244,7 +266,11 @@ fn own(dir: &Path) -> Result<File, AuthorityError> {
     let metadata = lock.metadata().map_err(failed("look at", dir))?;
     keyfile::check_access(dir, &metadata, 0o022)?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            // A half-written file may hold a key.
+            tidelock_durable::sweep(dir).map_err(failed("sweep", dir))?;
+            Ok(lock)
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => Err(AuthorityError::Busy {
             path: dir.to_owned(),
         }),
@@ -265,14 +291,20 @@ fn open_root(
     if dir.join(INTERMEDIATE).exists() {
         return Err(AuthorityError::NoRoot { path });
     }
+    if seconds(now) < BEGINNING {
+        return Err(AuthorityError::Clock { now: seconds(now) });
+    }
     let key = Key::generate()?;
     let validity = lifetimes.validity(now, lifetimes.root);
     let params = profile::authority(domain, Rank::Root, Serial::random()?, validity)?;
-    let issuer = Issuer::from_params(&params, &key);
-    let certificate = params.signed_by(&key, &issuer)?;
-    keyfile::write(&path, &key, &certificate, Existing::Kept)?;
+    let certificate = params.signed_by(&key, &Issuer::from_params(&params, &key))?;
     let certificate = certificate.into();
-    Signer::of(Held { key, certificate }, Rank::Root, domain, None, &path)
+    let held = Held { key, certificate };
+    let text = keyfile::text(&held);
+    // What would be refused tomorrow is not written today.
+    let root = Signer::of(held, Rank::Root, domain, None, &path)?;
+    keyfile::write(&path, &text, Existing::Kept)?;
+    Ok(root)
 }
 
 /// Makes an intermediate, and writes it in the place of the one before.
@@ -288,14 +320,10 @@ fn new_intermediate(
     let mut validity = lifetimes.validity(now, lifetimes.intermediate);
     validity.to = validity.to.min(root.validity.to);
     let params = profile::authority(domain, Rank::Intermediate, Serial::random()?, validity)?;
-    let certificate = root.sign(&params, &key)?;
-    keyfile::write(&path, &key, &certificate, Existing::Replaced)?;
-    let certificate = certificate.into();
-    Signer::of(
-        Held { key, certificate },
-        Rank::Intermediate,
-        domain,
-        Some(root),
-        &path,
-    )
+    let certificate = root.sign(&params, &key)?.into();
+    let held = Held { key, certificate };
+    let text = keyfile::text(&held);
+    let intermediate = Signer::of(held, Rank::Intermediate, domain, Some(root), &path)?;
+    keyfile::write(&path, &text, Existing::Replaced)?;
+    Ok(intermediate)
 }

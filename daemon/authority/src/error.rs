@@ -87,6 +87,21 @@ pub enum AuthorityError {
         /// What to do about it.
         cure: &'static str,
     },
+    /// The clock says a time before this was written: a root of then would have ended when the
+    /// clock is set.
+    #[error("the clock says {now} (seconds since 1970), and cannot be right: set it")]
+    Clock {
+        /// In seconds since 1970.
+        now: u64,
+    },
+    /// It is asked for an identity of another trust domain.
+    #[error("{id} is of another trust domain than {domain}, which is the only one we speak for")]
+    Foreign {
+        /// What is asked for.
+        id: String,
+        /// Our trust domain.
+        domain: String,
+    },
     /// The lifetimes do not fit into each other.
     #[error("{field}: {reason}")]
     Settings {

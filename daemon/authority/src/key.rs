@@ -3,7 +3,7 @@
 
 use rcgen::{KeyPair, PublicKeyData, SignatureAlgorithm, SigningKey};
 use rustls_pki_types::PrivatePkcs8KeyDer;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
 /// A P-256 key. What we hold of it is wiped when it goes; what ring has made of it for signing is
 /// ring's, and is not.
@@ -18,9 +18,9 @@ impl Key {
         KeyPair::try_from(der).map(Self)
     }
 
-    /// PKCS #8, in PEM.
-    pub(crate) fn to_pem(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.0.serialize_pem())
+    /// PKCS #8, in DER.
+    pub(crate) fn pkcs8(&self) -> &[u8] {
+        self.0.serialized_der()
     }
 }
 

@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A private key and its certificate, together in one file, so that no crash parts them.
 
-use std::{
-    fs::{File, Metadata},
-    io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
-    path::Path,
-};
+use std::{fs::Metadata, io, os::unix::fs::MetadataExt as _, path::Path};
 
-use rcgen::Certificate;
-use rustix::fs::{Mode, OFlags};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::{AuthorityError, key::Key};
+use crate::{AuthorityError, key::Key, secret};
 
 /// For its owner alone.
 const MODE: u32 = 0o600;
-/// The longest that is read, in bytes.
-const MAX_FILE: u64 = 16 << 10;
+/// The longest that is read or written, in bytes.
+const MAX_FILE: usize = 16 << 10;
+/// Characters in a line of PEM (RFC 7468, 2).
+const LINE: usize = 64;
 
 /// What a file holds. The key is wiped when it goes.
 pub(crate) struct Held {
@@ -35,14 +31,35 @@ pub(crate) enum Existing {
     Replaced,
 }
 
-/// Writes both. When this returns they outlive a crash of the machine.
-pub(crate) fn write(
-    path: &Path,
-    key: &Key,
-    certificate: &Certificate,
-    existing: Existing,
-) -> Result<(), AuthorityError> {
-    let text = Zeroizing::new(format!("{}{}", &*key.to_pem(), certificate.pem()));
+/// What [`write()`] writes.
+pub(crate) fn text(held: &Held) -> Zeroizing<String> {
+    // It never grows, which would leave a copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE));
+    push(&mut text, "PRIVATE KEY", held.key.pkcs8());
+    push(&mut text, "CERTIFICATE", &held.certificate);
+    text
+}
+
+fn push(text: &mut String, label: &str, der: &[u8]) {
+    let mut base64 = Zeroizing::new(String::with_capacity(der.len().div_ceil(3) * 4));
+    STANDARD.encode_string(der, &mut base64);
+    for part in ["-----BEGIN ", label, "-----\n"] {
+        text.push_str(part);
+    }
+    let mut rest = base64.as_str();
+    while !rest.is_empty() {
+        let (line, more) = rest.split_at(rest.len().min(LINE));
+        text.push_str(line);
+        text.push('\n');
+        rest = more;
+    }
+    for part in ["-----END ", label, "-----\n"] {
+        text.push_str(part);
+    }
+}
+
+/// Writes what [`text`] gave. When this returns it outlives a crash of the machine.
+pub(crate) fn write(path: &Path, text: &str, existing: Existing) -> Result<(), AuthorityError> {
     let written = match existing {
         Existing::Kept => tidelock_durable::create(path, text.as_bytes(), MODE),
         Existing::Replaced => tidelock_durable::write(path, text.as_bytes(), MODE),
@@ -52,28 +69,23 @@ pub(crate) fn write(
 
 /// Reads both; none when there is no file.
 pub(crate) fn read(path: &Path) -> Result<Option<Held>, AuthorityError> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(failed("open", path)(errno.into())),
+    let Some(opened) = secret::open(path).map_err(failed("open", path))? else {
+        return Ok(None);
     };
-    let metadata = file.metadata().map_err(failed("look at", path))?;
     let damaged = |reason: &str| AuthorityError::Damaged {
         path: path.to_owned(),
         reason: reason.into(),
     };
-    if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(damaged("it is no file of ours"));
-    }
-    check_access(path, &metadata, 0o077)?;
-    let mut text = Zeroizing::new(Vec::new());
-    file.take(MAX_FILE)
-        .read_to_end(&mut text)
-        .map_err(failed("read", path))?;
-    let key = PrivatePkcs8KeyDer::from_pem_slice(&text)
+    check_access(path, &opened.metadata, 0o077)?;
+    let text = opened
+        .read(MAX_FILE)
+        .map_err(failed("read", path))?
+        .ok_or_else(|| damaged("it is no file of ours"))?;
+    let mut der = PrivatePkcs8KeyDer::from_pem_slice(&text)
         .map_err(|_| damaged("it holds no private key"))?;
-    let key = Key::from_pkcs8(&key).map_err(|_| damaged("its private key cannot be read"))?;
+    let key = Key::from_pkcs8(&der);
+    der.zeroize();
+    let key = key.map_err(|_| damaged("its private key cannot be read"))?;
     let mut certificates = CertificateDer::pem_slice_iter(&text);
     let (Some(Ok(certificate)), None) = (certificates.next(), certificates.next()) else {
         return Err(damaged("it holds not one certificate"));

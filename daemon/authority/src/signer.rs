@@ -114,7 +114,7 @@ impl Signer {
 }
 
 /// Whether `by` signed this.
-pub(crate) fn is_signed(certificate: &X509Certificate<'_>, by: &CertificateDer<'_>) -> bool {
+fn is_signed(certificate: &X509Certificate<'_>, by: &CertificateDer<'_>) -> bool {
     X509Certificate::from_der(by).is_ok_and(|(_, by)| {
         certificate.issuer().as_raw() == by.subject().as_raw()
             && certificate.verify_signature(Some(by.public_key())).is_ok()

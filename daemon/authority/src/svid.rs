@@ -4,23 +4,39 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::PublicKeyData as _;
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use tidelock_tls::SpiffeId;
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use tidelock_https::told;
+use tidelock_tls::{SpiffeId, TrustDomain};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
 use crate::{
     Request,
     profile::Validity,
-    signer::{is_signed, seconds, validity},
+    signer::{seconds, validity},
 };
 
 /// The most certificates of a chain, the leaf counted.
 const MAX_CHAIN: usize = 4;
 /// The most bytes of a chain.
 pub const MAX_CHAIN_BYTES: usize = 12 << 10;
+/// The most certificates that an answer may have beside the leaf.
+const MAX_POOL: usize = 16;
 /// An SVID that ends sooner than this is of no use: it would have to be renewed at once.
-const SHORTEST: Duration = Duration::from_mins(1);
+pub(crate) const SHORTEST: Duration = Duration::from_mins(1);
+/// One that is valid longer is no SVID of this sort: it is revoked by not being renewed.
+const LONGEST: Duration = Duration::from_hours(90 * 24);
+/// What the kernel checks signatures by (`kmod/tls`), and so what its peers can be shown.
+static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[webpki::ring::ECDSA_P256_SHA256];
+
+/// Who vouches for a trust domain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trust {
+    /// Whose.
+    pub domain: TrustDomain,
+    /// The certificates, in DER.
+    pub authorities: Vec<CertificateDer<'static>>,
+}
 
 /// An X.509-SVID.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,7 +45,7 @@ pub struct Svid {
     pub chain: Vec<CertificateDer<'static>>,
     /// The leaf's number, its greatest byte first.
     pub serial: Vec<u8>,
-    /// The leaf's.
+    /// In which all of the chain is valid.
     pub validity: Validity,
 }
 
@@ -49,6 +65,14 @@ pub enum SvidError {
     /// A certificate cannot be decoded.
     #[error("a certificate of the chain cannot be decoded")]
     Encoding,
+    /// It was asked for a name that the trust domain does not give.
+    #[error("{id} is no workload of {domain}")]
+    Domain {
+        /// What was asked for.
+        id: String,
+        /// The trust domain.
+        domain: String,
+    },
     /// It certifies another key than the one that was asked for.
     #[error("it certifies another key")]
     Key,
@@ -66,8 +90,11 @@ pub enum SvidError {
         /// What is wrong.
         what: &'static str,
     },
-    /// It is not valid now, or not long enough.
-    #[error("it is valid from {from} to {to}, and it is {now} by our clock (seconds since 1970)")]
+    /// It is not valid now, or not long enough, or for too long.
+    #[error(
+        "it is valid from {from} to {to}, and it is {now} by our clock (seconds since 1970); a \
+         minute is the least, 90 days are the most"
+    )]
     Validity {
         /// In seconds since 1970.
         from: u64,
@@ -77,7 +104,9 @@ pub enum SvidError {
         now: u64,
     },
     /// It does not lead to an authority of the trust domain.
-    #[error("it leads to no authority of the trust domain: {reason}")]
+    #[error(
+        "it leads to no authority of the trust domain by ECDSA on P-256 with SHA-256: {reason}"
+    )]
     Path {
         /// Why not.
         reason: String,
@@ -85,67 +114,59 @@ pub enum SvidError {
 }
 
 impl Svid {
-    /// Takes what an authority answered to `request`: the leaf first. It must be what was asked
-    /// for, by the X.509-SVID standard, and verify as peers that trust `authorities` verify it.
-    ///
-    /// Authorities in the chain are left out: peers have them, and trust no other.
+    /// Takes what an authority answered to `request`: the leaf first, then whatever came with it,
+    /// in any order. It must be what was asked for, by the X.509-SVID standard, and verify as the
+    /// kernel of a peer verifies it. Of what came with it the path to an authority is kept.
     ///
     /// # Errors
     /// When the kernel or its peers would refuse it.
     pub fn take(
-        mut chain: Vec<CertificateDer<'static>>,
+        answered: &[CertificateDer<'static>],
         request: &Request,
-        authorities: &[CertificateDer<'_>],
+        trust: &Trust,
         now: SystemTime,
     ) -> Result<Self, SvidError> {
-        chain.retain(|certificate| !authorities.contains(certificate));
+        let count = answered.len();
+        let Some((leaf, pool)) = answered.split_first().filter(|_| count <= 1 + MAX_POOL) else {
+            return Err(SvidError::Length { count, bytes: 0 });
+        };
+        check_domain(request.spiffe_id(), &trust.domain)?;
+        let serial = check_leaf(leaf, request)?;
+        let chain = path(leaf, pool, trust, now)?;
         let bytes = chain.iter().map(|certificate| certificate.len()).sum();
         let count = chain.len();
-        if !(1..=MAX_CHAIN).contains(&count) || bytes > MAX_CHAIN_BYTES {
+        if count > MAX_CHAIN || bytes > MAX_CHAIN_BYTES {
             return Err(SvidError::Length { count, bytes });
         }
-        let Ok((&[], leaf)) = X509Certificate::from_der(&chain[0]) else {
-            return Err(SvidError::Encoding);
-        };
-        if leaf.public_key().raw != request.key().subject_public_key_info() {
-            return Err(SvidError::Key);
-        }
-        check_name(&leaf, request.spiffe_id())?;
-        check_profile(&leaf).map_err(|what| SvidError::Profile { what })?;
-        let serial = leaf.raw_serial().to_vec();
-        let validity = validity(&leaf).ok_or(SvidError::Encoding)?;
-        if now < validity.from || now + SHORTEST > validity.to {
-            let (from, to) = (seconds(validity.from), seconds(validity.to));
-            let now = seconds(now);
-            return Err(SvidError::Validity { from, to, now });
-        }
-        drop(leaf);
-        check_path(&chain, authorities, now)?;
         Ok(Self {
+            validity: common_validity(&chain, now)?,
             chain,
             serial,
-            validity,
         })
     }
 }
 
-/// A leaf, and of `pool` what leads from it towards an authority, in the order of signing.
-pub(crate) fn in_order(
-    leaf: CertificateDer<'static>,
-    pool: &[CertificateDer<'static>],
-) -> Vec<CertificateDer<'static>> {
-    let mut chain = vec![leaf];
-    while chain.len() <= MAX_CHAIN {
-        let signed = |by: &&CertificateDer<'static>| {
-            let last = chain.last().map(|last| X509Certificate::from_der(last));
-            !chain.contains(by) && matches!(last, Some(Ok((_, last))) if is_signed(&last, by))
-        };
-        let Some(next) = pool.iter().find(signed).cloned() else {
-            break;
-        };
-        chain.push(next);
+fn check_domain(id: &SpiffeId, domain: &TrustDomain) -> Result<(), SvidError> {
+    if id.trust_domain() == domain && id.has_path() {
+        return Ok(());
     }
-    chain
+    Err(SvidError::Domain {
+        id: id.as_str().into(),
+        domain: domain.as_str().into(),
+    })
+}
+
+/// Everything that is said of the leaf alone; its serial.
+fn check_leaf(leaf: &CertificateDer<'_>, request: &Request) -> Result<Vec<u8>, SvidError> {
+    let Ok((&[], leaf)) = X509Certificate::from_der(leaf) else {
+        return Err(SvidError::Encoding);
+    };
+    if leaf.public_key().raw != request.key().subject_public_key_info() {
+        return Err(SvidError::Key);
+    }
+    check_name(&leaf, request.spiffe_id())?;
+    check_profile(&leaf).map_err(|what| SvidError::Profile { what })?;
+    Ok(leaf.raw_serial().to_vec())
 }
 
 fn check_name(leaf: &X509Certificate<'_>, wanted: &SpiffeId) -> Result<(), SvidError> {
@@ -165,7 +186,7 @@ fn check_name(leaf: &X509Certificate<'_>, wanted: &SpiffeId) -> Result<(), SvidE
     Err(SvidError::Name {
         found: match uris.as_slice() {
             [] => "nobody".into(),
-            uris => uris.join(" and "),
+            uris => told(&uris.join(" and ")),
         },
         wanted: wanted.to_string(),
     })
@@ -193,35 +214,60 @@ fn check_profile(leaf: &X509Certificate<'_>) -> Result<(), &'static str> {
     }
 }
 
-/// For either side of a connection.
-fn check_path(
-    chain: &[CertificateDer<'_>],
-    authorities: &[CertificateDer<'_>],
+/// The leaf and what is between it and an authority, in the order of signing, by a path that
+/// holds for either side of a connection.
+fn path(
+    leaf: &CertificateDer<'static>,
+    pool: &[CertificateDer<'static>],
+    trust: &Trust,
     now: SystemTime,
-) -> Result<(), SvidError> {
-    let path = |reason: String| SvidError::Path { reason };
-    let because = |error: webpki::Error| path(format!("{error:?}"));
-    let anchors: Vec<TrustAnchor<'_>> = authorities
+) -> Result<Vec<CertificateDer<'static>>, SvidError> {
+    let because = |error: webpki::Error| SvidError::Path {
+        reason: format!("{error:?}"),
+    };
+    let anchors: Vec<TrustAnchor<'_>> = trust
+        .authorities
         .iter()
         .map(anchor_from_trusted_cert)
         .collect::<Result<_, _>>()
         .map_err(because)?;
-    let (leaf, intermediates) = chain.split_first().ok_or(SvidError::Encoding)?;
-    let leaf = EndEntityCert::try_from(leaf).map_err(because)?;
+    let end = EndEntityCert::try_from(leaf).map_err(because)?;
     let now = now
         .duration_since(UNIX_EPOCH)
-        .map_err(|_| path("the clock is before 1970".into()))?;
+        .map(UnixTime::since_unix_epoch)
+        .map_err(|_| SvidError::Path {
+            reason: "the clock is before 1970".into(),
+        })?;
+    let mut chain = Vec::new();
     for usage in [KeyUsage::server_auth(), KeyUsage::client_auth()] {
-        leaf.verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
-            &anchors,
-            intermediates,
-            UnixTime::since_unix_epoch(now),
-            usage,
-            None,
-            None,
-        )
-        .map_err(because)?;
+        let path = end
+            .verify_for_usage(ALGORITHMS, &anchors, pool, now, usage, None, None)
+            .map_err(because)?;
+        chain = vec![leaf.clone()];
+        let between = path.intermediate_certificates();
+        chain.extend(between.map(|certificate| certificate.der().into_owned()));
     }
-    Ok(())
+    Ok(chain)
+}
+
+/// When all of a chain is valid: now, and for a while, but not for ever.
+fn common_validity(chain: &[CertificateDer<'_>], now: SystemTime) -> Result<Validity, SvidError> {
+    let mut common = Validity {
+        from: UNIX_EPOCH,
+        to: UNIX_EPOCH + Duration::from_secs(u32::MAX.into()) * 2,
+    };
+    for certificate in chain {
+        let parsed = X509Certificate::from_der(certificate);
+        let (_, parsed) = parsed.map_err(|_| SvidError::Encoding)?;
+        let own = validity(&parsed).ok_or(SvidError::Encoding)?;
+        common.from = common.from.max(own.from);
+        common.to = common.to.min(own.to);
+    }
+    let Validity { from, to } = common;
+    let lifetime = to.duration_since(from).unwrap_or_default();
+    if now < from || now + SHORTEST > to || lifetime > LONGEST {
+        let (from, to, now) = (seconds(from), seconds(to), seconds(now));
+        return Err(SvidError::Validity { from, to, now });
+    }
+    Ok(common)
 }

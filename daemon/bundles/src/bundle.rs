@@ -9,7 +9,15 @@ use base64::{
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use x509_parser::{certificate::X509Certificate, prelude::FromDer as _, public_key::PublicKey};
+use tidelock_https::told;
+use webpki::anchor_from_trusted_cert;
+use x509_parser::{
+    asn1_rs::Oid,
+    certificate::X509Certificate,
+    oid_registry::{OID_EC_P256, OID_NIST_EC_P384},
+    prelude::FromDer as _,
+    public_key::PublicKey,
+};
 
 /// The longest bundle that is read, in bytes.
 pub const MAX_BUNDLE: usize = 1 << 20;
@@ -31,7 +39,7 @@ pub struct Bundle {
 }
 
 /// A document is no bundle. Nothing of it is used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BundleError {
     /// It is too long.
     #[error("the bundle has {len} bytes, {MAX_BUNDLE} are allowed")]
@@ -41,7 +49,7 @@ pub enum BundleError {
     },
     /// It is no JWK Set in JSON, or a field has another type.
     #[error("the bundle is no JWK Set: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(String),
     /// It has too many authorities.
     #[error("the bundle has {count} authorities, {MAX_AUTHORITIES} are allowed")]
     TooMany {
@@ -56,6 +64,13 @@ pub enum BundleError {
         /// What is wrong.
         reason: &'static str,
     },
+}
+
+impl From<serde_json::Error> for BundleError {
+    /// It quotes the document, which may be anybody's.
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(told(&error.to_string()))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +94,10 @@ struct Key {
     x: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     y: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     x5c: Option<Vec<String>>,
 }
@@ -117,7 +136,7 @@ impl Bundle {
         })
     }
 
-    /// Writes it. Authorities with P-256 keys are written, for our own have no others.
+    /// Writes it. Of authorities' keys those that we can check are written: P-256, P-384, RSA.
     ///
     /// # Errors
     /// When an authority cannot be read or has another key.
@@ -129,7 +148,7 @@ impl Bundle {
             .map(|(index, der)| {
                 Key::of(der).ok_or(BundleError::Authority {
                     index,
-                    reason: "is no authority with a P-256 key",
+                    reason: "has a key that is neither P-256, P-384 nor RSA",
                 })
             })
             .collect::<Result<_, _>>()?;
@@ -147,28 +166,59 @@ impl Key {
         self.usage.as_deref() == Some(X509_SVID) && self.kty.as_deref().is_some_and(known)
     }
 
+    /// The JWK of an authority (RFC 7518, 6): what its certificate says once more, as a JWK must.
     fn of(der: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        let Ok(PublicKey::EC(point)) = certificate.public_key().parsed() else {
+        let key = certificate.public_key();
+        let mut jwk = match key.parsed().ok()? {
+            PublicKey::EC(point) => {
+                let curve = key.algorithm.parameters.as_ref()?.as_oid().ok()?;
+                Self::of_point(&curve, point.data())?
+            }
+            PublicKey::RSA(key) => Self {
+                kty: Some("RSA".into()),
+                n: Some(unsigned(key.modulus)),
+                e: Some(unsigned(key.exponent)),
+                ..Self::default()
+            },
+            _ => return None,
+        };
+        jwk.usage = Some(X509_SVID.into());
+        jwk.x5c = Some(vec![STANDARD.encode(der)]);
+        Some(jwk)
+    }
+
+    /// SEC 1: an uncompressed point, two coordinates of the curve's length.
+    fn of_point(curve: &Oid<'_>, point: &[u8]) -> Option<Self> {
+        let (name, len) = if *curve == OID_EC_P256 {
+            ("P-256", 32)
+        } else if *curve == OID_NIST_EC_P384 {
+            ("P-384", 48)
+        } else {
             return None;
         };
-        // SEC 1: an uncompressed point, two times 32 bytes.
-        let (4, coordinates) = point.data().split_first()? else {
+        let (4, coordinates) = point.split_first()? else {
             return None;
         };
-        let (x, y) = coordinates.split_at_checked(32)?;
-        (y.len() == 32).then(|| Self {
+        let (x, y) = coordinates.split_at_checked(len)?;
+        (y.len() == len).then(|| Self {
             kty: Some("EC".into()),
-            usage: Some(X509_SVID.into()),
-            crv: Some("P-256".into()),
+            crv: Some(name.into()),
             x: Some(URL_SAFE_NO_PAD.encode(x)),
             y: Some(URL_SAFE_NO_PAD.encode(y)),
-            x5c: Some(vec![STANDARD.encode(der)]),
+            ..Self::default()
         })
     }
 }
 
-fn authority(text: &str) -> Result<CertificateDer<'static>, &'static str> {
+/// A number without the zeros in front of it (RFC 7518, 2: `Base64urlUInt`).
+fn unsigned(integer: &[u8]) -> String {
+    let zeros = integer.iter().take_while(|byte| **byte == 0).count();
+    URL_SAFE_NO_PAD.encode(&integer[zeros..])
+}
+
+/// A signing certificate (X509-SVID, 3.2), in base64.
+pub(crate) fn authority(text: &str) -> Result<CertificateDer<'static>, &'static str> {
     let der = STANDARD.decode(text).map_err(|_| "is no base64")?;
     let Ok((&[], certificate)) = X509Certificate::from_der(&der) else {
         return Err("is no certificate in DER");
@@ -181,5 +231,8 @@ fn authority(text: &str) -> Result<CertificateDer<'static>, &'static str> {
         return Err("is not a signing certificate");
     }
     drop(certificate);
-    Ok(der.into())
+    let der = CertificateDer::from(der);
+    // One that cannot be an anchor would later be in the way of all others.
+    anchor_from_trusted_cert(&der).map_err(|_| "cannot be an authority")?;
+    Ok(der)
 }

@@ -112,8 +112,11 @@ fn is_workload(leaf: &CertificateDer<'_>, id: &SpiffeId) -> bool {
     let Ok((&[], leaf)) = X509Certificate::from_der(leaf) else {
         return false;
     };
-    let signs = match leaf.key_usage() {
-        Ok(Some(usage)) => usage.value.key_cert_sign() || usage.value.crl_sign(),
+    let is_leafs = match leaf.key_usage() {
+        Ok(Some(usage)) => {
+            let usage = usage.value;
+            usage.digital_signature() && !usage.key_cert_sign() && !usage.crl_sign()
+        }
         Ok(None) | Err(_) => return false,
     };
     let Ok(Some(names)) = leaf.subject_alternative_name() else {
@@ -127,5 +130,5 @@ fn is_workload(leaf: &CertificateDer<'_>, id: &SpiffeId) -> bool {
             GeneralName::URI(uri) => Some(*uri),
             _ => None,
         });
-    !leaf.is_ca() && !signs && uris.eq([id.as_str()])
+    !leaf.is_ca() && is_leafs && uris.eq([id.as_str()])
 }

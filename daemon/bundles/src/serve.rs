@@ -123,10 +123,10 @@ fn reply<B>(asked: &Request<B>, serving: &Serving) -> Response<String> {
     let mut response = Response::new(String::new());
     if asked.uri().path() != serving.path {
         *response.status_mut() = StatusCode::NOT_FOUND;
-    } else if asked.method() != Method::GET {
+    } else if ![Method::GET, Method::HEAD].contains(asked.method()) {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         let headers = response.headers_mut();
-        headers.insert(ALLOW, HeaderValue::from_static("GET"));
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     } else {
         response.body_mut().clone_from(&serving.document.borrow());
         let headers = response.headers_mut();

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    fs::{File, Permissions},
+    fs::{self, File, Permissions},
     io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -11,8 +11,8 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-/// Begins the names of files that are being written. One that is found was left by a crash.
-pub const TEMPORARY: &str = ".tmp-";
+/// Begins the names of files that are being written.
+const TEMPORARY: &str = ".tmp-";
 
 /// Writes a file, or replaces it in one step. When this returns it outlives a crash of the
 /// machine. It never has more than `mode`, not for a moment.
@@ -46,6 +46,26 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Removes what a crash has left half-written in a folder, and says how much that was. For who is
+/// the only one that writes there.
+///
+/// # Errors
+/// When the folder cannot be read, or a file stays.
+pub fn sweep(dir: &Path) -> io::Result<usize> {
+    let mut swept = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            fs::remove_file(entry.path())?;
+            swept += 1;
+        }
+    }
+    if swept > 0 {
+        sync_dir(dir)?;
+    }
+    Ok(swept)
+}
+
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -66,8 +86,6 @@ fn temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> 
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -101,6 +119,18 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(mode(&path), 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_crash_has_left_is_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("file"), b"x", 0o600).unwrap();
+        assert_eq!(sweep(dir.path()).unwrap(), 0);
+        write(&dir.path().join(".tmp-half"), b"hal", 0o600).unwrap();
+        assert_eq!(sweep(dir.path()).unwrap(), 1);
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].as_ref().unwrap().file_name(), "file");
     }
 
     #[test]

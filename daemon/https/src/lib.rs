@@ -10,12 +10,14 @@
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::{sync::Once, time::Duration};
 
 pub use reqwest;
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Response, Url, redirect};
 use rustls_ring::ClientConfig;
+pub use text::told;
 
 /// How often a server may send us elsewhere.
 const MAX_REDIRECTS: usize = 3;
@@ -60,8 +62,8 @@ pub enum Redirects {
     Refused,
 }
 
-/// How servers are asked.
-#[derive(Clone, Copy, Debug)]
+/// How servers are asked. It holds a private key, and is not for logs.
+#[derive(Clone, Copy)]
 pub struct Asking<'a> {
     /// Who may vouch for them, in PEM. None: the authorities of the system.
     pub authorities: Option<&'a [u8]>,

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Against a real HTTPS server on loopback.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use reqwest::StatusCode;
 
@@ -37,10 +40,32 @@ async fn answers_are_read_whole_or_not_at_all() {
     assert_eq!(error.to_string(), "it sends more than 9 bytes");
 }
 
+/// A server that notes what it is asked.
+async fn noting() -> (Server, Arc<Mutex<Vec<String>>>) {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = Arc::clone(&asked);
+    let server = Server::start(move |request| {
+        let secret = request
+            .headers()
+            .get("secret")
+            .map_or("-", |v| v.to_str().unwrap());
+        let path = request.uri().path();
+        log.lock().unwrap().push(format!("{path} {secret}"));
+        let response = testing::Response::builder();
+        if path == "/here" {
+            let response = response.status(307).header(header::LOCATION, "/there");
+            return response.body(Bytes::new()).unwrap();
+        }
+        response.body(Bytes::new()).unwrap()
+    })
+    .await;
+    (server, asked)
+}
+
 #[tokio::test]
 async fn who_is_not_vouched_for_is_not_asked() {
-    let server = server(|_| panic!("it was asked")).await;
-    let other = Server::start(|_| panic!("it was asked")).await;
+    let (server, asked) = noting().await;
+    let (other, _) = noting().await;
     for (client, url) in [
         (trusting(&other, Redirects::Followed), server.url("/secret")),
         (
@@ -53,26 +78,22 @@ async fn who_is_not_vouched_for_is_not_asked() {
         assert!(told.contains("certificate"), "{told}");
         assert!(!told.contains("secret"), "{told}");
     }
+    assert!(asked.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_question_with_a_secret_goes_nowhere_else() {
-    let server = server(|path| {
-        let response = testing::Response::builder();
-        if path == "/there" {
-            return response.body(Bytes::from_static(b"there")).unwrap();
-        }
-        let response = response.status(307).header(header::LOCATION, "/there");
-        response.body(Bytes::new()).unwrap()
-    })
-    .await;
+    let (server, asked) = noting().await;
     let ask = async |redirects| {
         let client = trusting(&server, redirects);
-        client.get(server.url("/here")).send().await.unwrap()
+        let question = client.get(server.url("/here")).header("secret", "s");
+        question.send().await.unwrap().status()
     };
-    assert_eq!(ask(Redirects::Followed).await.status(), StatusCode::OK);
+    assert_eq!(ask(Redirects::Followed).await, StatusCode::OK);
+    assert_eq!(*asked.lock().unwrap(), ["/here s", "/there s"]);
     let refused = ask(Redirects::Refused).await;
-    assert_eq!(refused.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(refused, StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(*asked.lock().unwrap(), ["/here s", "/there s", "/here s"]);
 }
 
 #[test]

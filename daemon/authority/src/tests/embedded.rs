@@ -12,6 +12,7 @@ use std::{
 
 use rustix::process::geteuid;
 use tidelock_tls::TrustDomain;
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 use super::{NOW, at, domain, issue, open, request};
 use crate::{AuthorityError, Embedded, Lifetimes, keyfile::check_access};
@@ -27,7 +28,7 @@ fn it_is_begun_once_and_is_the_same_when_it_is_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("deep/authority");
     let authority = open(&folder, NOW).unwrap();
-    let (root, svid) = (authority.authorities(), issue(&authority, NOW));
+    let (root, svid) = (authority.trust(), issue(&authority, NOW));
     assert_eq!(mode(&folder), 0o700);
     for file in ["root.pem", "intermediate.pem"] {
         assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
@@ -39,7 +40,7 @@ fn it_is_begun_once_and_is_the_same_when_it_is_opened_again() {
     ));
     drop(authority);
     let again = open(&folder, NOW + DAY).unwrap();
-    assert_eq!(again.authorities(), root);
+    assert_eq!(again.trust(), root);
     assert_eq!(issue(&again, NOW + DAY).chain[1], svid.chain[1]);
 }
 
@@ -86,7 +87,9 @@ fn nothing_is_signed_by_a_clock_that_cannot_be_right() {
 fn a_clock_that_was_wrong_leaves_an_intermediate_of_the_future_which_is_rolled() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path(), NOW).unwrap());
-    drop(open(dir.path(), NOW + 300 * DAY).unwrap());
+    let future = open(dir.path(), NOW + 300 * DAY).unwrap();
+    assert!(future.renew(at(NOW + 300 * DAY)).unwrap());
+    drop(future);
     let authority = open(dir.path(), NOW + DAY).unwrap();
     let now = at(NOW + DAY);
     let told = authority.sign(&request(), now).unwrap_err().to_string();
@@ -94,6 +97,31 @@ fn a_clock_that_was_wrong_leaves_an_intermediate_of_the_future_which_is_rolled()
     assert!(told.ends_with("roll the intermediate"), "{told}");
     authority.roll(now).unwrap();
     authority.sign(&request(), now).unwrap();
+}
+
+#[test]
+fn nothing_begins_before_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    for now in [0, 30, 1_700_000_000] {
+        let error = open(dir.path(), now).unwrap_err();
+        assert!(matches!(error, AuthorityError::Clock { .. }), "{error}");
+    }
+    // And has left nothing that would be in the way when the clock is set.
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    issue(&open(dir.path(), NOW).unwrap(), NOW);
+}
+
+#[test]
+fn in_the_last_hour_of_the_root_nothing_outlives_it_and_nothing_is_made_in_vain() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = open(dir.path(), NOW).unwrap();
+    let end = NOW + 3650 * DAY;
+    let svid = issue(&authority, end - 1800);
+    let (_, leaf) = X509Certificate::from_der(&svid.chain[0]).unwrap();
+    let ends = leaf.validity().not_after.timestamp();
+    assert_eq!(ends.cast_unsigned(), end, "the leaf by itself");
+    let again = issue(&authority, end - 1700);
+    assert_eq!(again.chain[1], svid.chain[1]);
 }
 
 #[test]
@@ -117,13 +145,15 @@ fn a_crash_between_any_two_steps_leaves_an_authority_or_its_old_one() {
     let dir = tempfile::tempdir().unwrap();
     // The root was written, and the intermediate was not.
     let authority = open(dir.path(), NOW).unwrap();
-    let root = authority.authorities();
+    let root = authority.trust();
     drop(authority);
     fs::remove_file(dir.path().join("intermediate.pem")).unwrap();
+    // What may be half of a key does not stay.
     tidelock_durable::write(&dir.path().join(".tmp-half"), b"-----BEGIN PRIV", 0o600).unwrap();
     let again = open(dir.path(), NOW).unwrap();
-    assert_eq!(again.authorities(), root);
+    assert_eq!(again.trust(), root);
     issue(&again, NOW);
+    assert!(!dir.path().join(".tmp-half").exists());
     drop(again);
     // The other way around no crash leaves it: someone has lost the root.
     fs::remove_file(dir.path().join("root.pem")).unwrap();
@@ -214,27 +244,17 @@ fn what_belongs_to_another_user_is_refused() {
     let foreign = [of_root, own]
         .into_iter()
         .find(|of| of.uid() != geteuid().as_raw());
-    match foreign {
-        Some(foreign) => assert!(matches!(
-            check_access(path, &foreign, 0),
-            Err(AuthorityError::Owner { .. })
-        )),
+    if let Some(foreign) = foreign {
+        let refused = check_access(path, &foreign, 0);
+        assert!(matches!(refused, Err(AuthorityError::Owner { .. })));
+    } else {
         // We are root: a file can be given away.
-        None => {
-            let root = dir.path().join("root.pem");
-            chown(&root, Some(1), None).unwrap();
+        for given in [dir.path().join("root.pem"), dir.path().to_owned()] {
+            chown(&given, Some(1), None).unwrap();
             let error = open(dir.path(), NOW).unwrap_err();
-            assert!(
-                matches!(error, AuthorityError::Owner { uid: 1, .. }),
-                "{error}"
-            );
-            chown(&root, Some(0), None).unwrap();
-            chown(dir.path(), Some(1), None).unwrap();
-            let error = open(dir.path(), NOW).unwrap_err();
-            assert!(
-                matches!(error, AuthorityError::Owner { uid: 1, .. }),
-                "{error}"
-            );
+            let owner = matches!(error, AuthorityError::Owner { uid: 1, .. });
+            assert!(owner, "{error}");
+            chown(&given, Some(0), None).unwrap();
         }
     }
 }

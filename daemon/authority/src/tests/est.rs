@@ -5,6 +5,7 @@
 use std::{
     path::Path,
     sync::{Arc, Mutex},
+    thread,
     time::Duration,
 };
 
@@ -14,6 +15,7 @@ use der::{Decode as _, Encode as _};
 use rustls_pki_types::CertificateDer;
 use tidelock_https::testing::{Bytes, Request as Asked, Response, Server, header};
 use x509_cert::{Certificate, PkiPath};
+use zeroize::Zeroizing;
 
 use super::{NOW, at, id, open, request};
 use crate::{Embedded, Est, EstConfig, IssueError, Issuer as _, Request, Svid, SvidError};
@@ -43,6 +45,8 @@ enum Manner {
     /// What OpenSSL made of some other certificate.
     Foreign,
     Text,
+    /// Each answer in less than the time that all have together.
+    Slow,
     Pending,
     Refuses,
 }
@@ -56,20 +60,31 @@ struct Bench {
 }
 
 fn answer(manner: Manner, authority: &Embedded, asked: &Asked<Bytes>) -> (u16, String) {
+    if manner == Manner::Slow {
+        thread::sleep(Duration::from_millis(700));
+    }
     if asked.uri().path().ends_with("/cacerts") {
         let request = request();
         let chain = authority.sign(&request, at(NOW)).unwrap();
         return (
             200,
-            certs_only(&[authority.authorities()[0].clone(), chain[1].clone()]),
+            certs_only(&[authority.trust().authorities[0].clone(), chain[1].clone()]),
         );
     }
-    let csr = STANDARD.decode(asked.body()).unwrap();
+    // As OpenBao and libest read it: base64 that says so, in lines that end.
+    let encoding = asked.headers().get("content-transfer-encoding");
+    assert_eq!(encoding.unwrap(), "base64");
+    let body = str::from_utf8(asked.body()).unwrap();
+    assert!(body.ends_with('\n') && body.lines().all(|line| line.len() <= 64));
+    let csr = STANDARD.decode(body.replace('\n', "")).unwrap();
     let request = Request::check(&csr, &id()).unwrap();
     let leaf = authority.sign(&request, at(NOW)).unwrap().remove(0);
     match manner {
-        Manner::Good => (200, certs_only(&[leaf])),
-        Manner::Two => (200, certs_only(&[leaf, authority.authorities()[0].clone()])),
+        Manner::Good | Manner::Slow => (200, certs_only(&[leaf])),
+        Manner::Two => (
+            200,
+            certs_only(&[leaf, authority.trust().authorities[0].clone()]),
+        ),
         Manner::Foreign => (200, OF_OPENSSL.into()),
         Manner::Text => (200, "<html>".into()),
         Manner::Pending => (202, String::new()),
@@ -120,7 +135,7 @@ impl Bench {
     }
 
     async fn issue(&self, est: &Est) -> Result<Svid, IssueError> {
-        est.issue(&request(), &self.authority.authorities(), at(NOW))
+        est.issue(&request(), &self.authority.trust(), at(NOW))
             .await
     }
 
@@ -209,10 +224,67 @@ async fn a_configuration_that_makes_no_sense_is_refused() {
     };
     assert!(refused(|config| config.url = "http://est".into()).starts_with("url: "));
     assert!(refused(|config| config.label = Some(String::new())).starts_with("label: "));
-    assert!(refused(|config| config.label = Some("a/b".into())).starts_with("label: "));
-    assert!(refused(|config| config.identity = Some(vec![])).starts_with("identity: "));
+    for label in ["a/b", ".."] {
+        let mut config = bench.config();
+        config.label = Some(label.into());
+        let told = Est::new(&config).err().unwrap().to_string();
+        assert!(told.starts_with("label: "), "{told}");
+    }
+    assert!(
+        refused(|config| config.identity = Some(Zeroizing::new(vec![]))).starts_with("identity: ")
+    );
     assert_eq!(
         refused(|config| config.credentials = None),
         "est: neither a password nor a certificate to be known by"
+    );
+}
+
+#[test]
+fn what_is_told_of_a_configuration_is_not_its_key() {
+    let config = EstConfig {
+        url: "https://est".into(),
+        label: None,
+        credentials: None,
+        identity: Some(Zeroizing::new(b"PRIVATE".to_vec())),
+        authorities: None,
+        timeout: Duration::from_secs(1),
+    };
+    let told = format!("{config:?}");
+    assert!(told.contains("https://est"), "{told}");
+    assert!(!told.contains("identity") && !told.contains("80"), "{told}");
+}
+
+#[tokio::test]
+async fn who_takes_too_long_is_not_waited_for_and_holds_up_nobody() {
+    let bench = Bench::new(Manner::Good).await;
+    let patience = Duration::from_millis(300);
+    // It accepts, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = EstConfig {
+        url: format!("https://localhost:{}", silent.local_addr().unwrap().port()),
+        timeout: patience,
+        ..bench.config()
+    };
+    let est = Est::new(&config).unwrap();
+    let (one, other) = tokio::join!(bench.issue(&est), bench.issue(&est));
+    for error in [one.unwrap_err(), other.unwrap_err()] {
+        assert!(
+            matches!(error, IssueError::Late | IssueError::Https(_)),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_questions_of_an_answer_have_one_time_together() {
+    let bench = Bench::new(Manner::Slow).await;
+    let config = EstConfig {
+        timeout: Duration::from_secs(1),
+        ..bench.config()
+    };
+    let error = bench.issue(&Est::new(&config).unwrap()).await.unwrap_err();
+    assert!(
+        matches!(error, IssueError::Late | IssueError::Https(_)),
+        "{error}"
     );
 }

@@ -59,5 +59,5 @@ fn request() -> Request {
 fn issue(authority: &Embedded, now: u64) -> Svid {
     let request = request();
     let chain = authority.sign(&request, at(now)).unwrap();
-    Svid::take(chain, &request, &authority.authorities(), at(now)).unwrap()
+    Svid::take(&chain, &request, &authority.trust(), at(now)).unwrap()
 }

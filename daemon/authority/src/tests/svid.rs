@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tidelock_tls::{SecretKey, SpiffeId};
@@ -13,14 +14,15 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 
 use super::{Host, NOW, at, domain, id, issue, open, request};
 use crate::{
-    Embedded, Request, Svid, SvidError, Validity,
+    AuthorityError, Embedded, Request, Svid, SvidError, Trust, Validity,
     profile::{self, Rank, Serial},
 };
 
 /// Whether a peer that trusts the root takes it, at a moment, for either side.
 fn verifies(authority: &Embedded, svid: &Svid, now: u64) -> Result<(), webpki::Error> {
-    let authorities = authority.authorities();
-    let anchors = authorities
+    let trust = authority.trust();
+    let anchors = trust
+        .authorities
         .iter()
         .map(anchor_from_trusted_cert)
         .collect::<Result<Vec<_>, _>>()?;
@@ -127,12 +129,12 @@ fn svids_outlive_the_intermediate_in_use_but_never_their_own() {
 }
 
 /// What an authority answered, taken for a request of ours.
-fn taken(
-    chain: Vec<CertificateDer<'static>>,
+fn refused(
+    answered: &[CertificateDer<'static>],
     request: &Request,
     authority: &Embedded,
 ) -> SvidError {
-    Svid::take(chain, request, &authority.authorities(), at(NOW)).unwrap_err()
+    Svid::take(answered, request, &authority.trust(), at(NOW)).unwrap_err()
 }
 
 #[test]
@@ -140,9 +142,9 @@ fn an_svid_of_another_key_name_or_time_is_not_taken() {
     let dir = tempfile::tempdir().unwrap();
     let authority = open(dir.path(), NOW).unwrap();
     let ours = request();
-    let sign = |request: &Request, now| authority.sign(request, at(now)).unwrap();
+    let sign = |request: &Request| authority.sign(request, at(NOW)).unwrap();
     assert_eq!(
-        taken(sign(&request(), NOW), &ours, &authority),
+        refused(&sign(&request()), &ours, &authority),
         SvidError::Key
     );
     let key = SecretKey::generate::<Host>().unwrap();
@@ -155,7 +157,7 @@ fn an_svid_of_another_key_name_or_time_is_not_taken() {
         named("spiffe://example.org/web"),
     );
     assert_eq!(
-        taken(sign(&web, NOW), &db, &authority).to_string(),
+        refused(&sign(&web), &db, &authority).to_string(),
         "it names spiffe://example.org/web, and spiffe://example.org/db was asked for"
     );
     for now in [NOW + 61, NOW - 3600 + 59] {
@@ -163,21 +165,90 @@ fn an_svid_of_another_key_name_or_time_is_not_taken() {
         let clock = tempfile::tempdir().unwrap();
         let other = open(clock.path(), now).unwrap();
         let chain = other.sign(&ours, at(now)).unwrap();
-        assert!(matches!(
-            taken(chain, &ours, &other),
-            SvidError::Validity { .. }
-        ));
+        let error = refused(&chain, &ours, &other);
+        assert!(
+            matches!(error, SvidError::Path { .. } | SvidError::Validity { .. }),
+            "{error}"
+        );
     }
-    let chain = sign(&ours, NOW);
-    let many = vec![chain[0].clone(); 5];
-    for chain in [vec![], many, authority.authorities()] {
-        assert!(matches!(
-            taken(chain, &ours, &authority),
-            SvidError::Length { .. }
-        ));
+    let chain = sign(&ours);
+    let cut = [CertificateDer::from(chain[0][..100].to_vec())];
+    assert_eq!(refused(&cut, &ours, &authority), SvidError::Encoding);
+}
+
+#[test]
+fn of_what_comes_with_a_leaf_its_path_alone_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = open(dir.path(), NOW).unwrap();
+    let ours = request();
+    let chain = authority.sign(&ours, at(NOW)).unwrap();
+    let root = authority.trust().authorities.remove(0);
+    let (leaf, intermediate) = (&chain[0], &chain[1]);
+    authority.roll(at(NOW)).unwrap();
+    let newer = authority.sign(&ours, at(NOW)).unwrap().remove(1);
+    let taken = |answered: &[&CertificateDer<'static>]| {
+        let answered: Vec<_> = answered.iter().map(|one| (*one).clone()).collect();
+        Svid::take(&answered, &ours, &authority.trust(), at(NOW)).map(|svid| svid.chain)
+    };
+    // In any order, with its root, with what is another's, and twice.
+    for answered in [
+        [leaf, intermediate, &root, &newer],
+        [leaf, &newer, &root, intermediate],
+        [leaf, intermediate, intermediate, leaf],
+    ] {
+        assert_eq!(taken(&answered).unwrap(), chain);
     }
-    let cut = vec![CertificateDer::from(chain[0][..100].to_vec())];
-    assert_eq!(taken(cut, &ours, &authority), SvidError::Encoding);
+    assert!(matches!(
+        taken(&[leaf, &newer]),
+        Err(SvidError::Path { .. })
+    ));
+    assert!(matches!(taken(&[]), Err(SvidError::Length { .. })));
+    let many = vec![leaf; 18];
+    assert!(matches!(taken(&many), Err(SvidError::Length { .. })));
+}
+
+#[test]
+fn what_is_of_another_trust_domain_is_neither_signed_nor_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = open(dir.path(), NOW).unwrap();
+    let id = SpiffeId::parse("spiffe://example.com/db").unwrap();
+    let key = SecretKey::generate::<Host>().unwrap();
+    let foreign = Request::check(&key.request(&id).unwrap(), &id).unwrap();
+    let error = authority.sign(&foreign, at(NOW)).unwrap_err();
+    assert!(matches!(error, AuthorityError::Foreign { .. }), "{error}");
+    let chain = authority.sign(&request(), at(NOW)).unwrap();
+    assert!(matches!(
+        refused(&chain, &foreign, &authority),
+        SvidError::Domain { .. }
+    ));
+}
+
+#[test]
+fn what_the_kernel_could_not_verify_is_not_taken() {
+    let validity = Validity {
+        from: at(NOW - 60),
+        to: at(NOW + 3600),
+    };
+    let serial = || Serial::random().unwrap();
+    for (kind, taken) in [
+        (&PKCS_ECDSA_P256_SHA256, true),
+        (&PKCS_ECDSA_P384_SHA384, false),
+        (&PKCS_ED25519, false),
+    ] {
+        let key = KeyPair::generate_for(kind).unwrap();
+        let root = profile::authority(&domain(), Rank::Root, serial(), validity).unwrap();
+        let root = root.self_signed(&key).unwrap();
+        let issuer = Issuer::from_ca_cert_der(root.der(), &key).unwrap();
+        let ours = request();
+        let params = profile::svid(&id(), serial(), validity).unwrap();
+        let leaf = params.signed_by(ours.key(), &issuer).unwrap();
+        let trust = Trust {
+            domain: domain(),
+            authorities: vec![root.into()],
+        };
+        let svid = Svid::take(&[leaf.into()], &ours, &trust, at(NOW));
+        assert_eq!(svid.is_ok(), taken, "{kind:?}: {svid:?}");
+    }
 }
 
 /// What becomes of an SVID that was signed with another profile.
@@ -195,7 +266,11 @@ fn take_changed(change: impl FnOnce(&mut CertificateParams)) -> Result<Svid, Svi
     let mut params = profile::svid(&id(), serial(), validity).unwrap();
     change(&mut params);
     let leaf = params.signed_by(ours.key(), &issuer).unwrap();
-    Svid::take(vec![leaf.into()], &ours, &[root.der().clone()], at(NOW))
+    let trust = Trust {
+        domain: domain(),
+        authorities: vec![root.der().clone()],
+    };
+    Svid::take(&[leaf.into()], &ours, &trust, at(NOW))
 }
 
 fn profile_refused(change: impl FnOnce(&mut CertificateParams)) -> &'static str {
@@ -254,4 +329,20 @@ fn what_names_nobody_or_two_is_not_taken() {
         named(|of| of.subject_alt_names.push(of.subject_alt_names[0].clone())),
         "spiffe://example.org/db and spiffe://example.org/db"
     );
+}
+
+#[test]
+fn an_svid_is_valid_while_all_of_its_chain_is_and_not_for_ever() {
+    let to = |seconds: u64| {
+        take_changed(|of| of.not_after = at(NOW + seconds).into()).map(|svid| svid.validity.to)
+    };
+    assert_eq!(to(1800).unwrap(), at(NOW + 1800));
+    // The root of the test ends in an hour, and does not count: peers do not look at it.
+    assert_eq!(to(7200).unwrap(), at(NOW + 7200));
+    for seconds in [59, 91 * 24 * 3600] {
+        assert!(
+            matches!(to(seconds), Err(SvidError::Validity { .. })),
+            "{seconds}"
+        );
+    }
 }

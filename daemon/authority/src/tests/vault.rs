@@ -3,8 +3,11 @@
 //! loopback, and signs by an authority of ours. Vault itself is in no registry that is reached.
 
 use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::{Arc, Mutex},
+    thread,
     time::Duration,
 };
 
@@ -30,11 +33,15 @@ fn pem(der: &[u8]) -> String {
 
 /// As Vault signs: by the CSR that it was given, with the chain to the root, which is in it.
 fn signs(authority: &Embedded, body: &Value) -> (u16, Value) {
+    signs_at(authority, body, NOW)
+}
+
+fn signs_at(authority: &Embedded, body: &Value, now: u64) -> (u16, Value) {
     let csr = pem::parse(body["csr"].as_str().unwrap()).unwrap();
     assert_eq!(csr.tag(), "CERTIFICATE REQUEST");
     let request = Request::check(csr.contents(), &id()).unwrap();
-    let chain = authority.sign(&request, at(NOW)).unwrap();
-    let root = &authority.authorities()[0];
+    let chain = authority.sign(&request, at(now)).unwrap();
+    let root = &authority.trust().authorities[0];
     let chain: Vec<String> = chain.iter().chain([root]).map(|der| pem(der)).collect();
     let (leaf, rest) = chain.split_first().unwrap();
     let data = json!({
@@ -74,7 +81,7 @@ impl Bench {
     fn config(&self) -> VaultConfig {
         VaultConfig {
             url: self.server.url("/base/"),
-            mount: "team/pki".into(),
+            mount: "team/pki/".into(),
             role: "node".into(),
             namespace: None,
             token: self.dir.path().join("token"),
@@ -88,8 +95,8 @@ impl Bench {
         let mut config = self.config();
         change(&mut config);
         let vault = Vault::new(config).unwrap();
-        let (request, authorities) = (request(), self.authority.authorities());
-        vault.issue(&request, &authorities, at(NOW)).await
+        let (request, trust) = (request(), self.authority.trust());
+        vault.issue(&request, &trust, at(NOW)).await
     }
 }
 
@@ -117,7 +124,7 @@ async fn a_vault_is_asked_as_its_documentation_says_and_its_answer_is_taken() {
             let header = |name: &str| asked.headers().get(name).map(|v| v.to_str().unwrap());
             let mut told = json!({
                 "method": asked.method().as_str(), "path": asked.uri().path(),
-                "token": header("x-vault-token"), "namespace": header("x-vault-namespace"),
+                "agent": header("x-vault-request"), "token": header("x-vault-token"), "namespace": header("x-vault-namespace"),
             });
             for field in ["uri_sans", "ttl", "format", "exclude_cn_from_sans"] {
                 told[field] = body[field].clone();
@@ -135,7 +142,7 @@ async fn a_vault_is_asked_as_its_documentation_says_and_its_answer_is_taken() {
     bench.issue(namespace).await.unwrap();
     let question = |token, namespace| {
         json!({
-            "method": "POST", "path": "/base/v1/team/pki/sign/node", "token": token,
+            "method": "POST", "path": "/base/v1/team/pki/sign/node", "agent": "true", "token": token,
             "namespace": namespace, "uri_sans": "spiffe://example.org/db", "ttl": "3600s",
             "format": "pem", "exclude_cn_from_sans": true,
         })
@@ -164,7 +171,10 @@ async fn a_refusal_is_told_in_vaults_own_words_and_without_the_token() {
     let elsewhere = |_| -> Answering { Box::new(|_, _| (307, json!({}))) };
     let bench = Bench::new(elsewhere).await;
     let told = bench.issue(|_| ()).await.unwrap_err().to_string();
-    assert_eq!(told, "the upstream answers with status 307: ");
+    assert_eq!(
+        told,
+        "the upstream answers with status 307: it sends us elsewhere: ask the active node itself"
+    );
 }
 
 #[tokio::test]
@@ -218,6 +228,21 @@ async fn a_token_is_one_word_in_a_file() {
         let error = bench.issue(|_| ()).await.unwrap_err();
         assert!(matches!(error, IssueError::Secret { .. }), "{error:?}");
     }
+    let token = bench.dir.path().join("token");
+    put(&token, "s.secret");
+    fs::set_permissions(&token, Permissions::from_mode(0o604)).unwrap();
+    let error = bench.issue(|_| ()).await.unwrap_err();
+    assert!(
+        matches!(error, IssueError::Open { mode: 0o604, .. }),
+        "{error}"
+    );
+    // What never ends is not read to its end, and a pipe is not waited for.
+    let endless = |config: &mut VaultConfig| config.token = "/dev/zero".into();
+    let error = bench.issue(endless).await.unwrap_err();
+    assert!(
+        matches!(error, IssueError::Open { .. } | IssueError::Secret { .. }),
+        "{error}"
+    );
     let nowhere = |config: &mut VaultConfig| config.token = "/nowhere/token".into();
     let error = bench.issue(nowhere).await.unwrap_err().to_string();
     assert!(error.starts_with("cannot read /nowhere/token"), "{error}");
@@ -232,13 +257,34 @@ async fn a_configuration_that_makes_no_sense_is_refused() {
         Vault::new(config).err().unwrap().to_string()
     };
     assert!(refused(|config| config.url = "http://vault".into()).starts_with("url: "));
-    for mount in ["", "/pki", "a//b"] {
+    for mount in ["", "/pki", "a//b", "a/../b", "."] {
         let mut config = bench.config();
         config.mount = mount.into();
         let told = Vault::new(config).err().unwrap().to_string();
         assert!(told.starts_with("mount: "), "{told}");
     }
     assert!(refused(|config| config.role = String::new()).starts_with("role: "));
-    assert!(refused(|config| config.role = "a/b".into()).starts_with("role: "));
+    for role in ["a/b", "..", "."] {
+        let mut config = bench.config();
+        config.role = role.into();
+        let told = Vault::new(config).err().unwrap().to_string();
+        assert!(told.starts_with("role: "), "{told}");
+    }
+    assert!(refused(|config| config.lifetime = Duration::ZERO).starts_with("lifetime: "));
     assert!(refused(|config| config.authorities = Some(vec![])).starts_with("authorities: "));
+}
+
+/// A server that does not backdate, and takes its time: what it signs is not valid yet when it is
+/// asked, and is when it answers.
+#[tokio::test]
+async fn an_answer_is_judged_by_the_time_at_which_it_came() {
+    let later = |authority: Arc<Embedded>| -> Answering {
+        Box::new(move |_, body| {
+            thread::sleep(Duration::from_millis(1200));
+            signs_at(&authority, body, NOW + 61)
+        })
+    };
+    let bench = Bench::new(later).await;
+    let svid = bench.issue(|_| ()).await.unwrap();
+    assert_eq!(svid.validity.from, at(NOW + 1));
 }

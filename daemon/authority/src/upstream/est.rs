@@ -6,8 +6,10 @@
 //! `/cacerts` (4.1). That is asked for when it is needed, and again when it does not fit any more.
 
 use std::{
+    fmt,
     path::PathBuf,
-    time::{Duration, SystemTime},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -20,12 +22,12 @@ use tidelock_https::{
         Client, RequestBuilder, Response, StatusCode, Url,
         header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
     },
+    told,
 };
-use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::{Answer, IssueError, Issuer, secret};
-use crate::{Request, Svid, SvidError, svid};
+use super::{Answer, IssueError, Issuer, is_name, secret};
+use crate::{Request, Svid, SvidError, Trust};
 
 /// The most bytes of an answer.
 const MAX_ANSWER: usize = 256 << 10;
@@ -33,7 +35,7 @@ const MAX_ANSWER: usize = 256 << 10;
 const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 
 /// Where the server is, and as whom it is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EstConfig {
     /// The `https` address, without `/.well-known`.
     pub url: String,
@@ -43,11 +45,21 @@ pub struct EstConfig {
     /// for each request.
     pub credentials: Option<PathBuf>,
     /// A certificate and its key, by which the server knows us (3.3.2), in PEM.
-    pub identity: Option<Vec<u8>>,
+    pub identity: Option<Zeroizing<Vec<u8>>>,
     /// The authorities that may vouch for the server, in PEM. None: those of the system.
     pub authorities: Option<Vec<u8>>,
     /// How long an answer may take.
     pub timeout: Duration,
+}
+
+impl fmt::Debug for EstConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EstConfig")
+            .field("url", &self.url)
+            .field("label", &self.label)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Asks an EST server.
@@ -55,6 +67,8 @@ pub struct Est {
     client: Client,
     url: Url,
     credentials: Option<PathBuf>,
+    /// For all questions of one answer together.
+    patience: Duration,
     /// What `/cacerts` answered last.
     between: Mutex<Vec<CertificateDer<'static>>>,
 }
@@ -82,7 +96,7 @@ impl Est {
                 .map_err(|()| bad("url", "it has no path"))?;
             path.pop_if_empty().push(".well-known").push("est");
             if let Some(label) = &config.label {
-                if label.is_empty() || label.contains('/') {
+                if !is_name(label) {
                     return Err(bad("label", "it is no name"));
                 }
                 path.push(label);
@@ -90,7 +104,7 @@ impl Est {
         }
         let client = tidelock_https::client(&Asking {
             authorities: config.authorities.as_deref(),
-            identity: config.identity.as_deref(),
+            identity: config.identity.as_ref().map(|pem| pem.as_slice()),
             timeout: config.timeout,
             // A question holds the password: it goes to this server and to no other.
             redirects: Redirects::Refused,
@@ -99,6 +113,7 @@ impl Est {
             client,
             url,
             credentials: config.credentials.clone(),
+            patience: config.timeout,
             between: Mutex::default(),
         })
     }
@@ -117,10 +132,13 @@ impl Est {
             .client
             .post(self.operation("simpleenroll"))
             .header(CONTENT_TYPE, "application/pkcs10")
-            .body(STANDARD.encode(request.der()));
+            // RFC 8951 has done away with it; servers of before it decode nothing without.
+            .header("Content-Transfer-Encoding", "base64")
+            .body(lines(&STANDARD.encode(request.der())));
         if let Some(path) = &self.credentials {
             let text = secret(path).await?;
-            let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(&*text)));
+            let encoded = Zeroizing::new(STANDARD.encode(&*text));
+            let text = Zeroizing::new(format!("Basic {}", &*encoded));
             let mut value = HeaderValue::from_str(&text)
                 .map_err(|_| IssueError::Secret { path: path.clone() })?;
             value.set_sensitive(true);
@@ -138,36 +156,53 @@ impl Est {
     async fn answer(
         &self,
         request: &Request,
-        authorities: &[CertificateDer<'static>],
+        trust: &Trust,
         now: SystemTime,
     ) -> Result<Svid, IssueError> {
+        let asked = Instant::now();
         let leaf = self.enroll(request).await?;
-        let mut between = self.between.lock().await;
-        for fresh in [false, true] {
-            if fresh {
-                *between = certificates(self.client.get(self.operation("cacerts"))).await?;
-            }
-            let chain = svid::in_order(leaf.clone(), &between);
-            match Svid::take(chain, request, authorities, now) {
-                Err(SvidError::Path { .. }) if !fresh => {}
-                taken => return Ok(taken?),
-            }
+        // Nobody waits for another's question: it is held to read and to write.
+        let known = self.between().clone();
+        let take = |between: &[CertificateDer<'static>]| {
+            let answered = [std::slice::from_ref(&leaf), between].concat();
+            Svid::take(&answered, request, trust, now + asked.elapsed())
+        };
+        match take(&known) {
+            Err(SvidError::Path { .. }) => {}
+            taken => return Ok(taken?),
         }
-        Err(IssueError::Answer {
-            reason: "no certificate".into(),
-        })
+        let fresh = certificates(self.client.get(self.operation("cacerts"))).await?;
+        let taken = take(&fresh)?;
+        *self.between() = fresh;
+        Ok(taken)
+    }
+
+    fn between(&self) -> MutexGuard<'_, Vec<CertificateDer<'static>>> {
+        self.between.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Issuer for Est {
-    fn issue<'a>(
-        &'a self,
-        request: &'a Request,
-        authorities: &'a [CertificateDer<'static>],
-        now: SystemTime,
-    ) -> Answer<'a> {
-        Box::pin(self.answer(request, authorities, now))
+    fn issue<'a>(&'a self, request: &'a Request, trust: &'a Trust, now: SystemTime) -> Answer<'a> {
+        Box::pin(async move {
+            let answer = self.answer(request, trust, now);
+            let answer = tokio::time::timeout(self.patience, answer).await;
+            answer.map_err(|_| IssueError::Late)?
+        })
     }
+}
+
+/// As PEM breaks them, each ended: what reads base64 by OpenSSL wants it so.
+fn lines(base64: &str) -> String {
+    let mut lines = String::new();
+    let mut rest = base64;
+    while !rest.is_empty() {
+        let (line, more) = rest.split_at(rest.len().min(64));
+        lines.push_str(line);
+        lines.push('\n');
+        rest = more;
+    }
+    lines
 }
 
 /// What is in an answer of certificates only.
@@ -212,5 +247,8 @@ async fn certificates(ask: RequestBuilder) -> Result<Vec<CertificateDer<'static>
 async fn refused(status: StatusCode, response: Response) -> IssueError {
     let body = tidelock_https::body(response, MAX_ANSWER).await;
     let said = body.unwrap_or_default();
-    IssueError::refused(status.as_u16(), &String::from_utf8_lossy(&said))
+    IssueError::Refused {
+        status: status.as_u16(),
+        said: told(&String::from_utf8_lossy(&said)),
+    }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The PKI secrets engine of Vault and OpenBao: `POST /v1/MOUNT/sign/ROLE`.
 //!
-//! The role must allow the URI, not require a common name (`require_cn=false`), and have both
-//! extended key usages, which is the default.
+//! The role must take our keys (`key_type=ec`: `rsa` is the default), allow the URI
+//! (`allowed_uri_sans`), not require a common name (`require_cn=false`), and have both extended key
+//! usages, which is the default. The engine's own key must be of P-256: the kernel checks no other.
 
 use std::{
     path::PathBuf,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use pem::Pem;
@@ -15,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use tidelock_https::{
     Asking, HttpsError, Redirects,
     reqwest::{Client, Response, StatusCode, Url, header::HeaderValue},
+    told,
 };
 
-use super::{Answer, IssueError, Issuer, secret};
-use crate::{Request, Svid};
+use super::{Answer, IssueError, Issuer, is_name, secret};
+use crate::{Request, Svid, Trust, svid::SHORTEST};
 
 /// The most bytes of an answer.
 const MAX_ANSWER: usize = 256 << 10;
@@ -90,12 +92,16 @@ impl Vault {
             reason: reason.into(),
         };
         let mut url = tidelock_https::parse(&config.url)?;
-        let named = |text: &str| !text.is_empty() && !text.split('/').any(str::is_empty);
-        if !named(&config.mount) {
-            return Err(bad("mount", "it has no name, or an empty part"));
+        // Written with or without a slash at its end.
+        let mount = config.mount.strip_suffix('/').unwrap_or(&config.mount);
+        if !mount.split('/').all(is_name) {
+            return Err(bad("mount", "it has no name, or a part that is none"));
         }
-        if config.role.is_empty() || config.role.contains('/') {
+        if !is_name(&config.role) {
             return Err(bad("role", "it is no name"));
+        }
+        if config.lifetime < 2 * SHORTEST {
+            return Err(bad("lifetime", "two minutes are the least"));
         }
         {
             let mut path = url
@@ -103,7 +109,7 @@ impl Vault {
                 .map_err(|()| bad("url", "it has no path"))?;
             path.pop_if_empty()
                 .push("v1")
-                .extend(config.mount.split('/'))
+                .extend(mount.split('/'))
                 .push("sign")
                 .push(&config.role);
         }
@@ -134,6 +140,8 @@ impl Vault {
             .client
             .post(self.url.clone())
             .header("X-Vault-Token", self.token().await?)
+            // Agents may be told to refuse what has it not.
+            .header("X-Vault-Request", "true")
             .header("Content-Type", "application/json")
             .body(body);
         if let Some(namespace) = &self.config.namespace {
@@ -159,21 +167,22 @@ impl Vault {
 }
 
 impl Issuer for Vault {
-    fn issue<'a>(
-        &'a self,
-        request: &'a Request,
-        authorities: &'a [CertificateDer<'static>],
-        now: SystemTime,
-    ) -> Answer<'a> {
+    fn issue<'a>(&'a self, request: &'a Request, trust: &'a Trust, now: SystemTime) -> Answer<'a> {
         Box::pin(async move {
-            let chain = self.ask(request).await?;
-            Ok(Svid::take(chain, request, authorities, now)?)
+            let asked = Instant::now();
+            let answered = self.ask(request).await?;
+            Ok(Svid::take(
+                &answered,
+                request,
+                trust,
+                now + asked.elapsed(),
+            )?)
         })
     }
 }
 
-/// The leaf, and what is between it and the root. Without `ca_chain`, as from a root alone, its
-/// issuer; that a root is among them is for [`Svid::take`].
+/// The leaf, and what may be between it and the root: which of it is, [`Svid::take`] finds out.
+/// Without `ca_chain`, as from a root alone, its issuer.
 fn chain(data: &Data) -> Result<Vec<CertificateDer<'static>>, IssueError> {
     let mut texts = vec![&data.certificate];
     if data.ca_chain.is_empty() {
@@ -199,11 +208,16 @@ async fn refused(response: Response) -> IssueError {
         .ok()
         .and_then(|body| serde_json::from_slice(&body).ok());
     let said = errors.map_or_else(String::new, |errors| errors.errors.join("; "));
-    IssueError::refused(status, &said)
+    let said = if said.is_empty() && (300..400).contains(&status) {
+        "it sends us elsewhere: ask the active node itself".into()
+    } else {
+        told(&said)
+    };
+    IssueError::Refused { status, said }
 }
 
 fn answer(error: &serde_json::Error) -> IssueError {
     IssueError::Answer {
-        reason: error.to_string(),
+        reason: told(&error.to_string()),
     }
 }

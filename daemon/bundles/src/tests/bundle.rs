@@ -3,6 +3,10 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
+    PKCS_ED25519,
+};
 use serde_json::{Value, json};
 
 use super::{Domain, id};
@@ -33,6 +37,42 @@ fn what_is_written_is_read_and_has_what_the_standard_wants() {
     for coordinate in ["x", "y"] {
         assert_eq!(key[coordinate].as_str().unwrap().len(), 43, "32 bytes");
     }
+}
+
+/// Other trust domains have authorities of other kinds, which are kept as ours are.
+#[test]
+fn authorities_of_other_kinds_are_written_and_read() {
+    let made_by_openssl = STANDARD
+        .decode(include_str!("rsa.b64").replace('\n', ""))
+        .unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let of = |kind| {
+        let key = KeyPair::generate_for(kind).unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    };
+    let bundle = Bundle {
+        sequence: None,
+        refresh_hint: None,
+        authorities: vec![made_by_openssl.into(), of(&PKCS_ECDSA_P384_SHA384)],
+    };
+    let text = bundle.to_json().unwrap();
+    assert_eq!(Bundle::parse(text.as_bytes()).unwrap(), bundle);
+    let value: Value = serde_json::from_str(&text).unwrap();
+    let [rsa, ec] = value["keys"].as_array().unwrap().as_slice() else {
+        panic!("{text}");
+    };
+    assert_eq!((&rsa["kty"], &rsa["e"]), (&json!("RSA"), &json!("AQAB")));
+    assert_eq!(rsa["n"].as_str().unwrap().len(), 342, "256 bytes, no sign");
+    assert_eq!((&ec["kty"], &ec["crv"]), (&json!("EC"), &json!("P-384")));
+    assert_eq!(ec["y"].as_str().unwrap().len(), 64, "48 bytes");
+    let unknown = Bundle {
+        authorities: vec![of(&PKCS_ED25519)],
+        ..bundle
+    };
+    let error = unknown.to_json().unwrap_err().to_string();
+    assert!(error.contains("neither P-256, P-384 nor RSA"), "{error}");
 }
 
 #[test]
@@ -96,9 +136,26 @@ fn what_is_no_bundle_is_refused() {
     ));
 }
 
+#[test]
+fn what_is_told_of_a_document_is_one_short_line() {
+    let long = format!("{{\"keys\": \"{}\u{1b}[2J\"}}", "A".repeat(100_000));
+    let told = Bundle::parse(long.as_bytes()).unwrap_err().to_string();
+    assert!(told.len() < 500 && !told.contains('\u{1b}'), "{told}");
+}
+
 proptest! {
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Bundle::parse(&bytes);
+    fn no_certificate_panics(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+    ) {
+        let mut der = STANDARD.decode(include_str!("rsa.b64").replace('\n', "")).unwrap();
+        for (place, byte) in changes {
+            let place = place.index(der.len());
+            der[place] = byte;
+        }
+        let key = json!({"kty": "RSA", "use": "x509-svid", "x5c": [STANDARD.encode(der)]});
+        if let Ok(bundle) = parse(&json!({"keys": [key]})) {
+            let _ = bundle.to_json();
+        }
     }
 }

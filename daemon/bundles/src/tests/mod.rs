@@ -45,7 +45,7 @@ impl Domain {
         Bundle {
             sequence: Some(sequence),
             refresh_hint: Some(Duration::from_mins(5)),
-            authorities: self.authority.authorities(),
+            authorities: self.authority.trust().authorities,
         }
     }
 

@@ -104,16 +104,18 @@ async fn the_newest_document_is_served_under_the_newest_identity() {
 async fn who_says_nothing_is_left_and_holds_up_nobody_for_long() {
     let bench = Bench::new(Limits {
         connections: 1,
-        patience: Duration::from_millis(200),
+        // Enough for a handshake on a busy host.
+        patience: Duration::from_secs(3),
     })
     .await;
     // It takes the only place, and its time.
     let mut silent = TcpStream::connect(("127.0.0.1", bench.port)).await.unwrap();
     silent.write_all(&[0x16]).await.unwrap();
     bench.fetch("/bundle.json", WHO).await.unwrap();
+    // Nobody else was served before its time was over.
     let mut rest = Vec::new();
-    let ended = timeout(LONG, silent.read_to_end(&mut rest)).await;
-    assert!(ended.is_ok(), "it is still served");
+    let ended = timeout(Duration::from_millis(500), silent.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "it still has its place");
 }
 
 #[tokio::test]
