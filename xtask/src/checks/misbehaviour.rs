@@ -279,6 +279,7 @@ async fn one(lab: &Arc<Lab>, cell: &Arc<Cell>, fault: &'static Fault) -> Result<
         });
     }
     spec.tests = vec![fault.test.to_owned()];
+    spec.extra.clear();
     spec.parameters = WATCHDOG
         .iter()
         .chain([&OFFER[0]])

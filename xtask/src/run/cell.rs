@@ -86,18 +86,19 @@ pub(crate) async fn run(lab: &Arc<Lab>, cell: &Cell, stage: Stage<'_>) -> CellRe
 
 /// The key of all that the cell's report depends on.
 fn key(lab: &Lab, cell: &Cell) -> Sha256 {
+    let tests = lab.tests_of(cell);
     let mut key = KeyBuilder::new("cell", 1)
         .text("code", env!("TIDELOCK_STAGE_CODE"))
         .digest("shim", &lab.sources.digest())
         .digest("core", &lab.core_key)
         .digest("guest", &lab.guest.digest)
-        .digest("programs", &lab.programs.digest)
+        .digest("programs", &programs(lab, &tests))
         .text("engine", &engine(lab))
         .digest("qemu", &lab.engine.qemu.digest)
         .text("release", cell.kernel.release.as_str())
         .text("expected", &format!("{:?}", cell.expected))
         .text("profile", &format!("{:?}", lab.plans.matrix.test))
-        .text("tests", &lab.tests_of(cell).join(" "));
+        .text("tests", &tests.join(" "));
     for userland in &lab.userlands {
         key = key.digest("userland", &userland.digest());
     }
@@ -240,16 +241,17 @@ async fn boot(
     kernel: Kernel,
 ) -> Result<Tested, Ending> {
     let disks = disks(lab).await?;
+    let tests = lab.tests_of(cell);
     let mut key = KeyBuilder::new("tested", 1)
         .text("code", env!("TIDELOCK_STAGE_CODE"))
         .digest("module", &built.module.sha256)
         .digest("kernel", &kernel.key)
         .digest("guest", &lab.guest.digest)
-        .digest("programs", &lab.programs.digest)
+        .digest("programs", &programs(lab, &tests))
         .text("engine", &engine(lab))
         .digest("qemu", &lab.engine.qemu.digest)
         .text("profile", &format!("{:?}", lab.plans.matrix.test))
-        .text("tests", &lab.tests_of(cell).join(" "));
+        .text("tests", &tests.join(" "));
     for disk in &disks {
         key = key.digest(&disk.name, &disk.sha256);
     }
@@ -260,7 +262,7 @@ async fn boot(
         Some(tested) if link_logs(&tested.logs, logs, &tested.tests) => tested,
         _ => {
             let mut spec = spec(lab, kernel, built.module.stripped.clone(), logs);
-            spec.tests = lab.tests_of(cell);
+            take(lab, &mut spec, tests);
             spec.processors = processors(lab, cell);
             spec.disks = disks;
             let tested = measure(lab, stage, built, spec).await;
@@ -341,8 +343,7 @@ pub(crate) fn spec(lab: &Lab, kernel: Kernel, module: PathBuf, logs: &Path) -> C
     let profile = &lab.plans.matrix.test;
     let mut spec = CellSpec::new(kernel, lab.guest.path.clone(), logs.to_owned());
     spec.module = Some(module);
-    spec.extra.clone_from(&lab.programs.entries);
-    spec.tests.clone_from(&lab.tests);
+    take(lab, &mut spec, lab.tests.clone());
     spec.sharing.clone_from(&lab.sharing);
     spec.mib = profile.memory_mib;
     spec.limits = spec::Limits {
@@ -351,6 +352,19 @@ pub(crate) fn spec(lab: &Lab, kernel: Kernel, module: PathBuf, logs: &Path) -> C
         ..spec::Limits::default()
     };
     spec
+}
+
+/// The tests that a machine runs, and the programs that they need.
+fn take(lab: &Lab, spec: &mut CellSpec, tests: Vec<String>) {
+    let programs = lab.programs_for(&tests);
+    spec.extra = programs.map_or_else(Vec::new, |programs| programs.entries.clone());
+    spec.tests = tests;
+}
+
+/// Of the programs in the guest of these tests.
+fn programs(lab: &Lab, tests: &[String]) -> Sha256 {
+    let programs = lab.programs_for(tests);
+    programs.map_or_else(|| Sha256::of(b"none"), |programs| programs.digest)
 }
 
 /// The report of a cell whose own task fell over.

@@ -75,6 +75,8 @@ pub(crate) struct Lab {
     pub(super) sparing: bool,
     /// Those of the guest's that may follow another in one machine.
     pub(crate) sharing: BTreeSet<String>,
+    /// Those of them that run the project's own programs.
+    running: BTreeSet<String>,
     /// Whether every kernel of the tier, and every test, is to be run.
     pub(crate) complete: bool,
     /// Kernels that are listed and not served, for a run that tells of all.
@@ -94,7 +96,7 @@ pub(crate) struct Lab {
     /// What the guests' disks are made of.
     pub(crate) userlands: Vec<Recipe>,
     /// Programs of ours that run in guests.
-    pub(crate) programs: Programs,
+    programs: Programs,
     /// QEMU and its accelerator.
     pub(crate) engine: Engine,
     /// Kept verdicts.
@@ -144,7 +146,11 @@ impl Lab {
         let (guest, programs) = built.await??;
         let offer = selection::offered(&guest.path)?;
         offer.knows(&plans.matrix.test.heavy)?;
-        let Offer { tests, sharing } = offer.chosen(&request.tests)?;
+        let Offer {
+            tests,
+            sharing,
+            running,
+        } = offer.chosen(&request.tests)?;
         let sources = Sources::read(&request.root.join("kmod"))?;
         let userlands = Recipe::read(&request.root, &plans.matrix, &plans.lock)?;
         let package = &plans.lock.rust_src;
@@ -171,6 +177,7 @@ impl Lab {
             tests,
             sparing: complete && !request.thorough,
             sharing,
+            running,
             complete,
             missing: missing.unwrap_or_default(),
             rerun: request.rerun,
@@ -188,6 +195,13 @@ impl Lab {
         };
         lab.find_accelerator(first).await;
         Ok(lab)
+    }
+
+    /// The project's own programs, where one of these tests runs them: other guests do without, and
+    /// their verdicts do not hang on them.
+    pub(crate) fn programs_for(&self, tests: &[String]) -> Option<&Programs> {
+        let runs = |test: &String| self.running.contains(test);
+        tests.iter().any(runs).then_some(&self.programs)
     }
 
     async fn find_accelerator(&mut self, first: &Cell) {

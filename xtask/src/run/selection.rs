@@ -15,6 +15,8 @@ pub(crate) struct Offer {
     pub(crate) tests: Vec<String>,
     /// Those of them that may follow another in one machine.
     pub(crate) sharing: BTreeSet<String>,
+    /// Those of them that run the project's own programs.
+    pub(crate) running: BTreeSet<String>,
 }
 
 impl Offer {
@@ -44,18 +46,24 @@ pub(crate) fn offered(guest: &Path) -> Result<Offer> {
     read(&String::from_utf8(text)?)
 }
 
-/// Reads `tidelock-guest --list`: a test a line, and whether it is shared.
+/// Reads `tidelock-guest --list`: a test a line, then whether it is shared, and whether it runs our
+/// programs.
 fn read(text: &str) -> Result<Offer> {
     let mut offer = Offer::default();
     for line in text.lines() {
-        let (name, shares) = match *line.split(' ').collect::<Vec<_>>() {
-            [name] if !name.is_empty() => (name, false),
-            [name, "shared"] => (name, true),
+        let (name, shares, runs) = match *line.split(' ').collect::<Vec<_>>() {
+            [name] if !name.is_empty() => (name, false, false),
+            [name, "shared"] => (name, true, false),
+            [name, "programs"] => (name, false, true),
+            [name, "shared", "programs"] => (name, true, true),
             _ => bail!("the guest lists a test as {line:?}"),
         };
         offer.tests.push(name.to_owned());
         if shares {
             offer.sharing.insert(name.to_owned());
+        }
+        if runs {
+            offer.running.insert(name.to_owned());
         }
     }
     Ok(offer)
@@ -85,9 +93,12 @@ mod tests {
 
     #[test]
     fn a_guest_says_which_of_its_tests_share_a_machine() {
-        let offer = read("load.module\npolicy.off shared\n").unwrap();
-        assert_eq!(offer.tests, ["load.module", "policy.off"]);
-        assert!(offer.sharing.iter().eq(["policy.off"]));
+        let text = "load.module\npolicy.off shared\ndaemon.a programs\ndaemon.b shared programs\n";
+        let offer = read(text).unwrap();
+        let names = ["load.module", "policy.off", "daemon.a", "daemon.b"];
+        assert_eq!(offer.tests, names);
+        assert!(offer.sharing.iter().eq(["daemon.b", "policy.off"]));
+        assert!(offer.running.iter().eq(["daemon.a", "daemon.b"]));
         offer.knows(&["load.*".into()]).unwrap();
         let error = format!("{:#}", offer.knows(&["laod.*".into()]).unwrap_err());
         assert!(

@@ -46,6 +46,7 @@ const fn machine(name: &'static str, act: fn(&mut Stage, &Heart) -> Checked<()>)
         limit: SHORT,
         offered: Offered::WithCorpus,
         shares: false,
+        programs: false,
         act: Act::Machine(act),
     }
 }

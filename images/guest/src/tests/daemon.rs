@@ -20,11 +20,11 @@ use crate::{
 };
 
 pub(super) const TESTS: &[Test] = &[
-    child("daemon.decides", MIDDLE, decides::decides),
-    child("daemon.attests", MIDDLE, attests::attests),
-    child("daemon.policies", MIDDLE, policies::policies),
-    child("daemon.upheaval", LONG, upheaval::upheaval),
-    child("daemon.crowd", LONG, crowd::crowd),
+    child("daemon.decides", MIDDLE, decides::decides).with_programs(),
+    child("daemon.attests", MIDDLE, attests::attests).with_programs(),
+    child("daemon.policies", MIDDLE, policies::policies).with_programs(),
+    child("daemon.upheaval", LONG, upheaval::upheaval).with_programs(),
+    child("daemon.crowd", LONG, crowd::crowd).with_programs(),
 ];
 
 /// What the tests allow, and what they do not.

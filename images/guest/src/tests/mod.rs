@@ -29,11 +29,12 @@ const FAULT: &str = "tidelock.fault";
 const CORPUS: &str = "tidelock.corpus";
 
 /// For a test of some system calls.
-const SHORT: Duration = Duration::from_mins(1);
+const SHORT: Duration = Duration::from_mins(3);
 /// For a test of programs of the distribution, on a busy host without hardware virtualisation.
-const MIDDLE: Duration = Duration::from_mins(3);
-/// For a test of hundreds of repetitions, on a busy host without hardware virtualisation.
-const LONG: Duration = Duration::from_mins(5);
+const MIDDLE: Duration = Duration::from_mins(8);
+/// For a test of hundreds of repetitions, on a busy host without hardware virtualisation: less than
+/// what the host allows (`test-seconds`), so that it is the guest that says what hangs.
+const LONG: Duration = Duration::from_mins(14);
 
 /// For measurements, as many as are asked for.
 const BENCH: Duration = Duration::from_hours(1);
@@ -48,6 +49,8 @@ pub(crate) struct Test {
     offered: Offered,
     /// Whether it may follow another in the same machine.
     pub(crate) shares: bool,
+    /// Whether it runs the project's own programs: others spare a machine their megabytes.
+    programs: bool,
     /// What it does.
     pub(crate) act: Act,
 }
@@ -108,6 +111,7 @@ const fn child(
         limit,
         offered: Offered::Always,
         shares: false,
+        programs: false,
         act: Act::Child(run),
     }
 }
@@ -130,6 +134,11 @@ const fn shared(
 impl Test {
     const fn when(mut self, offered: Offered) -> Self {
         self.offered = offered;
+        self
+    }
+
+    const fn with_programs(mut self) -> Self {
+        self.programs = true;
         self
     }
 
@@ -156,11 +165,13 @@ pub(crate) fn names() -> Vec<&'static str> {
     offered().map(|test| test.name).collect()
 }
 
-/// As [`names`], a line each, with `shared` behind those that may follow another in one machine.
+/// As [`names`], a line each, with `shared` behind those that may follow another in one machine,
+/// and `programs` behind those that run our own.
 pub(crate) fn list() -> impl Iterator<Item = String> {
     offered().map(|test| {
         let shares = if test.shares { " shared" } else { "" };
-        format!("{}{shares}", test.name)
+        let programs = if test.programs { " programs" } else { "" };
+        format!("{}{shares}{programs}", test.name)
     })
 }
 
