@@ -24,7 +24,7 @@ use super::{
     core::{self, Core},
     programs::{self, Programs},
     results::Results,
-    selection::{self, Offer},
+    selection,
     sources::{self, Plans},
     userland::{self, Recipe},
 };
@@ -146,11 +146,7 @@ impl Lab {
         let (guest, programs) = built.await??;
         let offer = selection::offered(&guest.path)?;
         offer.knows(&plans.matrix.test.heavy)?;
-        let Offer {
-            tests,
-            sharing,
-            running,
-        } = offer.chosen(&request.tests)?;
+        let offer = offer.chosen(&request.tests)?;
         let sources = Sources::read(&request.root.join("kmod"))?;
         let userlands = Recipe::read(&request.root, &plans.matrix, &plans.lock)?;
         let package = &plans.lock.rust_src;
@@ -174,10 +170,10 @@ impl Lab {
             run_dir: request.run_dir,
             plans,
             tier: request.tier,
-            tests,
+            tests: offer.tests,
             sparing: complete && !request.thorough,
-            sharing,
-            running,
+            sharing: offer.sharing,
+            running: offer.running,
             complete,
             missing: missing.unwrap_or_default(),
             rerun: request.rerun,
