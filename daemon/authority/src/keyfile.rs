@@ -46,15 +46,20 @@ fn push(text: &mut String, label: &str, der: &[u8]) {
     for part in ["-----BEGIN ", label, "-----\n"] {
         text.push_str(part);
     }
-    let mut rest = base64.as_str();
+    push_lines(text, &base64);
+    for part in ["-----END ", label, "-----\n"] {
+        text.push_str(part);
+    }
+}
+
+/// Base64 as PEM breaks it, each line ended.
+pub(crate) fn push_lines(text: &mut String, base64: &str) {
+    let mut rest = base64;
     while !rest.is_empty() {
         let (line, more) = rest.split_at(rest.len().min(LINE));
         text.push_str(line);
         text.push('\n');
         rest = more;
-    }
-    for part in ["-----END ", label, "-----\n"] {
-        text.push_str(part);
     }
 }
 

@@ -27,7 +27,7 @@ use tidelock_https::{
 use zeroize::Zeroizing;
 
 use super::{Answer, IssueError, Issuer, is_name, secret};
-use crate::{Request, Svid, SvidError, Trust};
+use crate::{Request, Svid, SvidError, Trust, keyfile::push_lines};
 
 /// The most bytes of an answer.
 const MAX_ANSWER: usize = 256 << 10;
@@ -128,13 +128,16 @@ impl Est {
     }
 
     async fn enroll(&self, request: &Request) -> Result<CertificateDer<'static>, IssueError> {
+        // What reads base64 by OpenSSL wants it in lines.
+        let mut body = String::new();
+        push_lines(&mut body, &STANDARD.encode(request.der()));
         let mut ask = self
             .client
             .post(self.operation("simpleenroll"))
             .header(CONTENT_TYPE, "application/pkcs10")
             // RFC 8951 has done away with it; servers of before it decode nothing without.
             .header("Content-Transfer-Encoding", "base64")
-            .body(lines(&STANDARD.encode(request.der())));
+            .body(body);
         if let Some(path) = &self.credentials {
             let text = secret(path).await?;
             let encoded = Zeroizing::new(STANDARD.encode(&*text));
@@ -190,19 +193,6 @@ impl Issuer for Est {
             answer.map_err(|_| IssueError::Late)?
         })
     }
-}
-
-/// As PEM breaks them, each ended: what reads base64 by OpenSSL wants it so.
-fn lines(base64: &str) -> String {
-    let mut lines = String::new();
-    let mut rest = base64;
-    while !rest.is_empty() {
-        let (line, more) = rest.split_at(rest.len().min(64));
-        lines.push_str(line);
-        lines.push('\n');
-        rest = more;
-    }
-    lines
 }
 
 /// What is in an answer of certificates only.
