@@ -155,8 +155,8 @@ impl Embedded {
     /// wait for the disk, when there must be a new intermediate.
     ///
     /// # Errors
-    /// When it is for another trust domain, the clock is outside of what our own certificates are valid for, or a new
-    /// intermediate is needed and cannot be written.
+    /// When it is for another trust domain, the clock is outside of what our own certificates are
+    /// valid for, or a new intermediate is needed and cannot be written.
     pub fn sign(
         &self,
         request: &Request,

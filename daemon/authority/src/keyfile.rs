@@ -4,6 +4,7 @@
 use std::{fs::Metadata, io, os::unix::fs::MetadataExt as _, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustix::fs::OFlags;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -74,7 +75,7 @@ pub(crate) fn write(path: &Path, text: &str, existing: Existing) -> Result<(), A
 
 /// Reads both; none when there is no file.
 pub(crate) fn read(path: &Path) -> Result<Option<Held>, AuthorityError> {
-    let Some(opened) = secret::open(path).map_err(failed("open", path))? else {
+    let Some(opened) = secret::open(path, OFlags::NOFOLLOW).map_err(failed("open", path))? else {
         return Ok(None);
     };
     let damaged = |reason: &str| AuthorityError::Damaged {

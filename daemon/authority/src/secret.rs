@@ -17,10 +17,10 @@ pub(crate) struct Opened {
     pub(crate) metadata: Metadata,
 }
 
-/// Opens a file that is no link; none where there is nothing. A pipe or a device does not hold
-/// us up.
-pub(crate) fn open(path: &Path) -> io::Result<Option<Opened>> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+/// Opens a file; none where there is nothing. A pipe or a device does not hold us up. `links` is
+/// [`OFlags::NOFOLLOW`] where a link is refused, or empty.
+pub(crate) fn open(path: &Path, links: OFlags) -> io::Result<Option<Opened>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | links;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(rustix::io::Errno::NOENT) => return Ok(None),

@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
+use tidelock_host::files;
 use tidelock_model::{RunReport, Status};
 
 use super::{Context, Tally};
@@ -15,7 +16,7 @@ pub(super) fn quick(context: &Context) -> Result<Tally> {
     let passed = cli.run()? == Exit::Passed;
     if !passed {
         let report = context.root.join("target/matrix/latest/report.json");
-        let read = std::fs::read(&report).context("the run has left no report")?;
+        let read = files::read(&report).context("the run has left no report")?;
         for reason in reasons(&serde_json::from_slice(&read)?) {
             context.blame(reason);
         }

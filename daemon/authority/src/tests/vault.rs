@@ -236,6 +236,11 @@ async fn a_token_is_one_word_in_a_file() {
         matches!(error, IssueError::Open { mode: 0o604, .. }),
         "{error}"
     );
+    // A link to one is as good.
+    fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+    let link = bench.dir.path().join("link");
+    std::os::unix::fs::symlink("token", &link).unwrap();
+    bench.issue(|config| config.token = link).await.unwrap();
     // What never ends is not read to its end, and a pipe is not waited for.
     let endless = |config: &mut VaultConfig| config.token = "/dev/zero".into();
     let error = bench.issue(endless).await.unwrap_err();

@@ -14,6 +14,7 @@ use std::{
     time::SystemTime,
 };
 
+use rustix::fs::OFlags;
 use tidelock_https::HttpsError;
 use zeroize::Zeroizing;
 
@@ -104,7 +105,8 @@ fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, IssueError> {
         path: path.to_owned(),
         source,
     };
-    let opened = secret::open(path).map_err(failed)?;
+    // Who mounts secrets into a container gives links to them.
+    let opened = secret::open(path, OFlags::empty()).map_err(failed)?;
     let opened = opened.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     let path = || path.to_owned();
     let mode = opened.mode();
