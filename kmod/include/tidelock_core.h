@@ -25,7 +25,10 @@
 #include <linux/types.h>
 
 /* The longest frame on /dev/tidelock in either direction, header included. */
-#define TDL_FRAME_MAX 4096
+#define TDL_FRAME_MAX (16 * 1024)
+
+/* The longest frame that answers another, header included. */
+#define TDL_ANSWER_MAX 256
 
 /* The private stack the core runs on. */
 #define TDL_CORE_STACK (64 * 1024)
@@ -152,7 +155,7 @@ struct tdl_prefix {
 };
 
 enum tdl_order_kind {
-	TDL_ORDER_NONE,		/* the answer is written */
+	TDL_ORDER_NONE,		/* the answer is written, or there is none */
 	TDL_ORDER_STATUS,	/* answer with tdl_core_status() */
 	TDL_ORDER_CONFIGURE,	/* put the settings in force, then as above */
 	TDL_ORDER_VERDICT,	/* for who waits for it; no answer */
@@ -208,9 +211,9 @@ ssize_t tdl_core_check(const u8 *in, size_t in_len);
 
 /*
  * Takes one whole frame from user space, acts, and encodes the answer: its length, or 0 when
- * order says what the shim is to do.
+ * order says what the shim is to do, or that there is nothing more to it.
  * -EMSGSIZE: longer than TDL_FRAME_MAX. -EPROTO: not a frame that user space may send.
- * -ENOSPC: cap is below TDL_FRAME_MAX.
+ * -ENOSPC: cap is below TDL_ANSWER_MAX.
  */
 ssize_t tdl_core_frame(const u8 *in, size_t in_len, u8 *out, size_t cap,
 		       struct tdl_order *order);

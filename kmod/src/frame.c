@@ -2,14 +2,21 @@
 /*
  * A frame on its way to user space, and the queue it waits in.
  */
+#include <linux/overflow.h>
 #include <linux/slab.h>
 
 #include "frame.h"
 
-struct tdl_frame *tdl_frame_alloc(void)
+/* Room for a frame of so many bytes. */
+struct tdl_frame *tdl_frame_alloc(size_t cap)
 {
+	struct tdl_frame *frame;
+
 	/* Charged to who opened the device. Zeroed: no byte of it can be somebody else's. */
-	return kzalloc(sizeof(struct tdl_frame), GFP_KERNEL_ACCOUNT);
+	frame = kzalloc(struct_size(frame, data, cap), GFP_KERNEL_ACCOUNT);
+	if (frame)
+		frame->cap = cap;
+	return frame;
 }
 
 void tdl_frame_free(struct tdl_frame *frame)

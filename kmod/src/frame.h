@@ -10,12 +10,11 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
-#include "tidelock_core.h"
-
 struct tdl_frame {
 	struct list_head node;
-	ssize_t len;		/* of data, or the errno that read(2) returns in its place */
-	u8 data[TDL_FRAME_MAX];
+	ssize_t len;		/* of what is in data, or what read(2) returns in its place */
+	size_t cap;		/* of data */
+	u8 data[];
 };
 
 struct tdl_frames {
@@ -23,7 +22,7 @@ struct tdl_frames {
 	unsigned int count;
 };
 
-struct tdl_frame *tdl_frame_alloc(void);
+struct tdl_frame *tdl_frame_alloc(size_t cap);
 void tdl_frame_free(struct tdl_frame *frame);
 
 void tdl_frames_init(struct tdl_frames *frames);

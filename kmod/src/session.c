@@ -21,19 +21,20 @@
  */
 #include <linux/completion.h>
 #include <linux/err.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "ask.h"
-#include "cache.h"
-#include "counters.h"
 #include "engine.h"
 #include "frame.h"
+#include "obey.h"
 #include "policy.h"
 #include "session.h"
 
@@ -53,6 +54,7 @@ struct tdl_session {
 	bool busy;			/* under lock: the work below is the engine's */
 	bool greeted;			/* the engine's alone: the hello has been made */
 	struct work_struct feed;	/* the engine's */
+	u8 question[TDL_FRAME_MAX];	/* the engine's: one is as long as it is when it is made */
 
 	/* The engine's from queueing the work until it clears busy, else the writer's. */
 	struct work_struct work;
@@ -146,7 +148,7 @@ static void tdl_session_done(struct tdl_session *s, struct tdl_frame *answer)
 /* In the engine: the first frame of every session. Should it fail, read(2) returns the errno. */
 static void tdl_session_greet(struct tdl_session *s, struct tdl_frame *answer)
 {
-	answer->len = tdl_engine_hello(answer->data, sizeof(answer->data));
+	answer->len = tdl_engine_hello(answer->data, answer->cap);
 	s->greeted = true;
 	tdl_session_done(s, answer);
 	/* Who waits has been waiting for a daemon. */
@@ -164,12 +166,23 @@ static bool tdl_session_has_room(struct tdl_session *s)
 	return room;
 }
 
-static ssize_t tdl_session_question(const struct tdl_ask *ask, struct tdl_frame *frame)
+/* In the engine: a question as a frame; NULL when it cannot be put. */
+static struct tdl_frame *tdl_session_question(struct tdl_session *s, const struct tdl_ask *ask)
 {
 	struct tdl_ask_facts facts;
+	struct tdl_frame *frame;
+	ssize_t len;
 
 	tdl_ask_describe(ask, &facts);
-	return tdl_engine_ask(ask->id, &facts, frame->data, sizeof(frame->data));
+	len = tdl_engine_ask(ask->id, &facts, s->question, sizeof(s->question));
+	if (len <= 0)
+		return NULL;
+	frame = tdl_frame_alloc(len);
+	if (!frame)
+		return NULL;
+	frame->len = len;
+	memcpy(frame->data, s->question, len);
+	return frame;
 }
 
 /* In the engine: as many questions as there is room for. One that cannot be put times out. */
@@ -183,53 +196,15 @@ static void tdl_session_feed_work(struct work_struct *work)
 		ask = tdl_asks_next();
 		if (!ask)
 			return;
-		frame = tdl_frame_alloc();
-		if (frame)
-			frame->len = tdl_session_question(ask, frame);
+		frame = tdl_session_question(s, ask);
 		tdl_ask_put(ask);
-		if (!frame || frame->len <= 0) {
-			tdl_frame_free(frame);
+		if (!frame)
 			continue;
-		}
 		spin_lock(&s->lock);
 		tdl_frames_push(&s->questions, frame);
 		spin_unlock(&s->lock);
 		wake_up_all(&s->wait);
 	}
-}
-
-static ssize_t tdl_session_status(u64 id, struct tdl_frame *answer)
-{
-	struct tdl_status status = {
-		.generation = tdl_policy_generation(),
-		.mode = tdl_policy_mode(),
-		.deadline_ms = tdl_policy_deadline_ms(),
-		.waiting = tdl_asks_count(),
-		.kept = tdl_cache_count(),
-	};
-
-	tdl_counters_sum(&status.counters);
-	return tdl_engine_status(id, &status, answer->data, sizeof(answer->data));
-}
-
-/* In the engine: what the core leaves to us. The length of the answer, 0 for none, or an errno. */
-static ssize_t tdl_session_obey(const struct tdl_order *order, struct tdl_frame *answer)
-{
-	int ret;
-
-	switch (order->kind) {
-	case TDL_ORDER_VERDICT:
-		tdl_asks_verdict(order);
-		return 0;
-	case TDL_ORDER_CONFIGURE:
-		ret = tdl_policy_configure(order);
-		if (ret)
-			return ret;
-		fallthrough;
-	case TDL_ORDER_STATUS:
-		return tdl_session_status(order->id, answer);
-	}
-	return -EIO;
 }
 
 /* In the engine: the hello, then one frame of user space each time. */
@@ -253,10 +228,9 @@ static void tdl_session_work(struct work_struct *work)
 	}
 	complete(&s->decided);
 
-	answer->len = tdl_engine_frame(s->in, s->in_len, answer->data, sizeof(answer->data),
-				       &s->order);
+	answer->len = tdl_engine_frame(s->in, s->in_len, answer->data, answer->cap, &s->order);
 	if (!answer->len)
-		answer->len = tdl_session_obey(&s->order, answer);
+		answer->len = tdl_obey(&s->order, answer);
 	/* A dead engine is told to every reader, for ever, and not once in place of a frame. */
 	if (tdl_engine_is_dead() || !answer->len) {
 		tdl_frame_free(answer);
@@ -273,12 +247,12 @@ static void tdl_session_free(struct tdl_session *s)
 	tdl_frame_free(s->answer);
 	mutex_destroy(&s->reading);
 	mutex_destroy(&s->writing);
-	kfree(s);
+	kvfree(s);
 }
 
 struct tdl_session *tdl_session_open(void)
 {
-	struct tdl_session *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+	struct tdl_session *s = kvzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
 
 	if (!s)
 		return ERR_PTR(-ENOMEM);
@@ -289,7 +263,7 @@ struct tdl_session *tdl_session_open(void)
 	init_completion(&s->decided);
 	tdl_frames_init(&s->unread);
 	tdl_frames_init(&s->questions);
-	s->answer = tdl_frame_alloc();
+	s->answer = tdl_frame_alloc(TDL_ANSWER_MAX);
 	if (!s->answer) {
 		tdl_session_free(s);
 		return ERR_PTR(-ENOMEM);
@@ -448,7 +422,7 @@ static ssize_t tdl_session_take(struct tdl_session *s, const char __user *buf, s
 		return -EFAULT;
 	s->in_len = count;
 	/* Before the act, so that an answer always has a place. */
-	s->answer = tdl_frame_alloc();
+	s->answer = tdl_frame_alloc(TDL_ANSWER_MAX);
 	if (!s->answer)
 		return -ENOMEM;
 	ret = tdl_session_submit(s);

@@ -10,6 +10,9 @@ use std::{
 
 use tidelock_host::process;
 
+/// Crates that the module and user space share.
+const SHARED: [&str; 3] = ["kmod/spiffe/", "kmod/tls/", "kmod/wire/"];
+
 /// A file git tracks: its path from the root of the checkout, and its text if it is text.
 struct Tracked {
     path: String,
@@ -115,7 +118,7 @@ fn the_licence_fits_the_folder() {
             .take(4)
             .find_map(|line| line.split("SPDX-License-Identifier:").nth(1))?;
         let tag = tag.trim_matches(['*', '/', '-', '>', '#', '}', '"', ',', ' ']);
-        let allowed: &[&str] = if path.starts_with("kmod/wire/") || path.starts_with("kmod/tls/") {
+        let allowed: &[&str] = if SHARED.iter().any(|folder| path.starts_with(folder)) {
             &["GPL-2.0-only OR MIT"]
         } else if path.starts_with("kmod/") {
             &["GPL-2.0-only"]

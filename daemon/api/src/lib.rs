@@ -25,7 +25,9 @@ pub use policy::{
     ActivateRequest, HistoryReport, PolicyReport, Revision, TestCase, TestOutcome, TestReport,
     TestRequest,
 };
-pub use status::{Counts, DeviceReport, DeviceState, KernelReport, ModuleReport, StatusReport};
+pub use status::{
+    AuthorityReport, Counts, DeviceReport, DeviceState, KernelReport, ModuleReport, StatusReport,
+};
 
 /// Where the daemon listens when nothing else is said.
 pub const DEFAULT_SOCKET: &str = "/run/tidelock/api.sock";

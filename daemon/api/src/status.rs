@@ -18,6 +18,8 @@ pub struct StatusReport {
     pub policy: PolicyReport,
     /// The way to the kernel.
     pub device: DeviceReport,
+    /// Who signs SVIDs.
+    pub authority: AuthorityReport,
     /// What the kernel said just now; none while it cannot be asked.
     pub kernel: Option<KernelReport>,
     /// What the daemon itself has done since it started.
@@ -33,8 +35,22 @@ impl StatusReport {
         };
         self.device.state == DeviceState::Serving
             && self.policy.trouble.is_none()
+            && self.authority.trouble.is_none()
             && self.kernel.as_ref().is_some_and(agreed)
     }
+}
+
+/// Who signs SVIDs.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct AuthorityReport {
+    /// The trust domain it signs for; none: nobody signs.
+    pub trust_domain: Option<String>,
+    /// What went wrong, until it is mended.
+    pub trouble: Option<String>,
+    /// SVIDs issued since the daemon started.
+    pub issued: u64,
+    /// Requests for one that were refused since then.
+    pub refused: u64,
 }
 
 /// How far the way to the kernel is open.

@@ -24,7 +24,7 @@ pub use embedded::{Embedded, Lifetimes};
 pub use error::AuthorityError;
 pub use profile::Validity;
 pub use request::{MAX_REQUEST, Request, RequestError};
-pub use svid::{MAX_CHAIN_BYTES, Svid, SvidError, Trust};
+pub use svid::{MAX_CHAIN, MAX_CHAIN_BYTES, Svid, SvidError, Trust};
 pub use upstream::{Answer, Est, EstConfig, IssueError, Issuer, Vault, VaultConfig};
 
 #[cfg(test)]

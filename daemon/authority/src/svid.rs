@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// The most certificates of a chain, the leaf counted.
-const MAX_CHAIN: usize = 4;
-/// The most bytes of a chain.
-pub const MAX_CHAIN_BYTES: usize = 12 << 10;
+pub const MAX_CHAIN: usize = 4;
+/// The most bytes of a chain: with their lengths they fit into a frame to the kernel.
+pub const MAX_CHAIN_BYTES: usize = 12_000;
 /// The most certificates that an answer may have beside the leaf.
 const MAX_POOL: usize = 16;
 /// An SVID that ends sooner than this is of no use: it would have to be renewed at once.

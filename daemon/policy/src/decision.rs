@@ -10,8 +10,10 @@ use crate::{PeerPattern, PeerPatternError};
 pub const DEFAULT_TTL_SECONDS: u32 = 60;
 /// The longest that a decision may hold: a day, as in the frames to the module.
 pub const MAX_TTL_SECONDS: u32 = 24 * 60 * 60;
-/// The most patterns of peers in one decision.
-const MAX_PEERS: usize = 64;
+/// The most patterns of peers in one decision, as in the frames to the module.
+pub const MAX_PEERS: usize = 64;
+/// The longest that they may be together, in bytes.
+pub const MAX_PEERS_BYTES: usize = 12_000;
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 256;
 
@@ -76,6 +78,9 @@ pub enum DecisionError {
     /// Too many peers.
     #[error("peers has {0} entries, {MAX_PEERS} are allowed")]
     TooManyPeers(usize),
+    /// Too long peers.
+    #[error("peers has {0} bytes, {MAX_PEERS_BYTES} are allowed: name their trust domain")]
+    PeersTooLong(usize),
     /// Too long a time to live.
     #[error("ttl_seconds is {0}, {MAX_TTL_SECONDS} is allowed")]
     Ttl(u32),
@@ -142,6 +147,10 @@ impl Decision {
         }
         if self.peers.len() > MAX_PEERS {
             return Err(DecisionError::TooManyPeers(self.peers.len()));
+        }
+        let bytes = self.peers.iter().map(PeerPattern::bytes).sum();
+        if bytes > MAX_PEERS_BYTES {
+            return Err(DecisionError::PeersTooLong(bytes));
         }
         if self.mode == DecisionMode::Mtls {
             if self.spiffe_id.is_none() {

@@ -27,7 +27,10 @@ mod tests;
 mod turns;
 
 pub use bundle::{Bundle, BundleError};
-pub use decision::{DEFAULT_TTL_SECONDS, Decision, DecisionError, DecisionMode, MAX_TTL_SECONDS};
+pub use decision::{
+    DEFAULT_TTL_SECONDS, Decision, DecisionError, DecisionMode, MAX_PEERS, MAX_PEERS_BYTES,
+    MAX_TTL_SECONDS,
+};
 pub use embedded::{EMBEDDED, Embedded};
 pub use engine::Limits;
 pub use error::PolicyError;

@@ -31,6 +31,14 @@ pub enum PeerPatternError {
 }
 
 impl PeerPattern {
+    /// How long the name is that is in it, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Id(id) => id.as_str().len(),
+            Self::TrustDomain(domain) => domain.as_str().len(),
+        }
+    }
+
     /// Whether this workload is meant.
     pub fn matches(&self, id: &SpiffeId) -> bool {
         match self {

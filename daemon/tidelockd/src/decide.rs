@@ -7,8 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidelock_policy::{Decision, DecisionMode, Policy, PolicyError};
-use tidelock_wire::{MAX_TTL_MS, Verdict};
+use tidelock_policy::{Decision, DecisionMode, PeerPattern, Policy, PolicyError};
+use tidelock_wire::{
+    EncodeError, MAX_LIST, MAX_TTL_MS, Peer, Peers, Scope, SpiffeIdRef, Terms, TrustDomainRef,
+    Verdict,
+};
 
 use crate::{
     attest::{AttestError, Attestation, Attestors, Facts},
@@ -140,31 +143,78 @@ pub async fn judge_in_time(
     }
 }
 
+/// A verdict as far as it says nothing of identities, and what it says of them.
+struct Said<'a> {
+    decision: tidelock_wire::Decision<'a>,
+    ttl_ms: u32,
+    reason: &'a str,
+}
+
 /// The verdict for the kernel. What failed is refused and not kept: it may be otherwise the next
-/// time.
-pub fn verdict(
-    decision: &Result<Decision, JudgeError>,
+/// time. `buffer` is for what the verdict says of peers.
+pub fn verdict<'a>(
+    decision: &'a Result<Decision, JudgeError>,
     generation: u64,
+    scope: Scope,
+    buffer: &'a mut Vec<u8>,
     number: impl FnOnce(&str) -> u32,
-) -> Verdict {
-    let (mode, ttl_ms, reason) = match decision {
-        Ok(decision) => {
-            let ttl = Duration::from_secs(decision.ttl_seconds.into()).as_millis();
-            let ttl = u32::try_from(ttl).unwrap_or(MAX_TTL_MS).min(MAX_TTL_MS);
-            (decision.mode, ttl, decision.reason.as_str())
-        }
-        Err(error) => (DecisionMode::Deny, 0, error.reason()),
+) -> Verdict<'a> {
+    let refused = |reason| Said {
+        decision: tidelock_wire::Decision::Deny,
+        ttl_ms: 0,
+        reason,
+    };
+    let said = match decision {
+        Ok(decision) => said(decision, scope, buffer).unwrap_or_else(|error| {
+            tracing::error!("a decision cannot be told to the kernel: {error}");
+            refused("daemon: the decision cannot be told to the kernel")
+        }),
+        Err(error) => refused(error.reason()),
     };
     Verdict {
-        decision: match mode {
-            DecisionMode::Deny => tidelock_wire::Decision::Deny,
-            DecisionMode::Plain => tidelock_wire::Decision::Plain,
-            DecisionMode::Mtls => tidelock_wire::Decision::Mtls,
-        },
-        reason: number(reason),
-        ttl_ms,
+        decision: said.decision,
+        reason: number(said.reason),
+        ttl_ms: said.ttl_ms,
         generation,
     }
+}
+
+fn said<'a>(
+    decision: &'a Decision,
+    scope: Scope,
+    buffer: &'a mut Vec<u8>,
+) -> Result<Said<'a>, EncodeError> {
+    let ttl = Duration::from_secs(decision.ttl_seconds.into()).as_millis();
+    Ok(Said {
+        decision: match (decision.mode, &decision.spiffe_id) {
+            (DecisionMode::Plain, _) => tidelock_wire::Decision::Plain,
+            (DecisionMode::Mtls, Some(own)) => {
+                buffer.resize(MAX_LIST, 0);
+                tidelock_wire::Decision::Mtls(Terms {
+                    scope,
+                    own: SpiffeIdRef::parse(own.as_str().as_bytes())?,
+                    peers: peers(&decision.peers, buffer)?,
+                })
+            }
+            // No decision is for mTLS without an identity.
+            (DecisionMode::Deny | DecisionMode::Mtls, _) => tidelock_wire::Decision::Deny,
+        },
+        ttl_ms: u32::try_from(ttl).unwrap_or(MAX_TTL_MS).min(MAX_TTL_MS),
+        reason: &decision.reason,
+    })
+}
+
+fn peers<'a>(patterns: &[PeerPattern], buffer: &'a mut [u8]) -> Result<Peers<'a>, EncodeError> {
+    let peers = patterns.iter().map(|pattern| {
+        Ok(match pattern {
+            PeerPattern::Id(id) => Peer::Workload(SpiffeIdRef::parse(id.as_str().as_bytes())?),
+            PeerPattern::TrustDomain(domain) => {
+                Peer::Domain(TrustDomainRef::parse(domain.as_str().as_bytes())?)
+            }
+        })
+    });
+    let peers: Vec<Peer<'_>> = peers.collect::<Result<_, EncodeError>>()?;
+    Peers::encode(peers, buffer)
 }
 
 /// The word for a mode.
@@ -178,39 +228,80 @@ pub const fn name(mode: DecisionMode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use tidelock_policy::SpiffeId;
+
     use super::*;
 
     fn decided(mode: DecisionMode, ttl_seconds: u32) -> Decision {
+        let mtls = mode == DecisionMode::Mtls;
+        let own = mtls.then(|| SpiffeId::parse("spiffe://a.test/b").unwrap());
+        let peers = ["spiffe://c.test/d", "spiffe://e.test/*"].map(|text| text.parse().unwrap());
         Decision {
             mode,
-            spiffe_id: None,
-            peers: Vec::new(),
+            spiffe_id: own,
+            peers: if mtls { peers.into() } else { Vec::new() },
             ttl_seconds,
             reason: "because".into(),
         }
     }
 
+    const SCOPE: Scope = Scope::Workload;
+
     #[test]
     fn a_verdict_says_what_was_decided() {
-        for (mode, expected) in [
-            (DecisionMode::Deny, tidelock_wire::Decision::Deny),
-            (DecisionMode::Plain, tidelock_wire::Decision::Plain),
-            (DecisionMode::Mtls, tidelock_wire::Decision::Mtls),
+        for (mode, number) in [
+            (DecisionMode::Deny, 1),
+            (DecisionMode::Plain, 2),
+            (DecisionMode::Mtls, 3),
         ] {
-            let verdict = verdict(&Ok(decided(mode, 5)), 9, |text| {
+            let (decision, mut buffer) = (Ok(decided(mode, 5)), Vec::new());
+            let verdict = verdict(&decision, 9, SCOPE, &mut buffer, |text| {
                 assert_eq!(text, "because");
                 77
             });
-            let expected = Verdict {
-                decision: expected,
-                reason: 77,
-                ttl_ms: 5000,
-                generation: 9,
-            };
-            assert_eq!(verdict, expected);
+            assert_eq!(verdict.decision.number(), number);
+            let rest = (verdict.reason, verdict.ttl_ms, verdict.generation);
+            assert_eq!(rest, (77, 5000, 9));
         }
-        let longest = verdict(&Ok(decided(DecisionMode::Plain, u32::MAX)), 9, |_| 1);
+        let (decision, mut buffer) = (Ok(decided(DecisionMode::Plain, u32::MAX)), Vec::new());
+        let longest = verdict(&decision, 9, SCOPE, &mut buffer, |_| 1);
         assert_eq!(longest.ttl_ms, MAX_TTL_MS);
+    }
+
+    #[test]
+    fn a_verdict_names_who_it_is_and_whom_it_may_speak_with() {
+        let (decision, mut buffer) = (Ok(decided(DecisionMode::Mtls, 5)), Vec::new());
+        let verdict = verdict(&decision, 9, SCOPE, &mut buffer, |_| 1);
+        let tidelock_wire::Decision::Mtls(terms) = verdict.decision else {
+            panic!("{verdict:?}");
+        };
+        assert_eq!(
+            (terms.scope, terms.own.as_str()),
+            (SCOPE, "spiffe://a.test/b")
+        );
+        let peers: Vec<Peer<'_>> = terms.peers.iter().collect();
+        let expected = [
+            Peer::Workload(SpiffeIdRef::parse(b"spiffe://c.test/d").unwrap()),
+            Peer::Domain(TrustDomainRef::parse(b"e.test").unwrap()),
+        ];
+        assert_eq!(peers, expected);
+    }
+
+    /// The most that a policy may say is what the kernel takes.
+    #[test]
+    fn limits_are_the_kernels() {
+        assert_eq!(
+            tidelock_policy::MAX_PEERS,
+            usize::from(tidelock_wire::MAX_PEERS)
+        );
+        assert_eq!(tidelock_policy::MAX_TTL_SECONDS * 1000, MAX_TTL_MS);
+        // Each has a kind and a length in front of it.
+        let peers = tidelock_policy::MAX_PEERS_BYTES + 3 * tidelock_policy::MAX_PEERS;
+        assert!(peers <= MAX_LIST);
+        let chain = tidelock_authority::MAX_CHAIN_BYTES + 2 * tidelock_authority::MAX_CHAIN;
+        assert!(chain <= MAX_LIST);
+        assert_eq!(tidelock_authority::MAX_CHAIN, 4);
+        assert_eq!(tidelock_authority::MAX_REQUEST, tidelock_wire::MAX_CSR);
     }
 
     #[test]
@@ -222,7 +313,8 @@ mod tests {
             AttestError::Gone { pid: 1 }.into(),
         ] {
             let reason = error.reason();
-            let verdict = verdict(&Err(error), 9, |text| {
+            let (decision, mut buffer) = (Err(error), Vec::new());
+            let verdict = verdict(&decision, 9, SCOPE, &mut buffer, |text| {
                 assert_eq!(text, reason);
                 3
             });

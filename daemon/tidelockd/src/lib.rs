@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod attest;
 pub mod audit;
+pub mod authority;
 pub mod bounded;
 pub mod cli;
 pub mod config;

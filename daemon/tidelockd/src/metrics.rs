@@ -25,6 +25,14 @@ struct Answer {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+const ISSUED: Outcome = Outcome { outcome: "issued" };
+const REFUSED: Outcome = Outcome { outcome: "refused" };
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct What {
     what: &'static str,
 }
@@ -35,6 +43,7 @@ pub struct Metrics {
     registry: Registry,
     answers: Family<Answer, Counter>,
     seconds: Histogram,
+    svids: Family<Outcome, Counter>,
     busy: Gauge,
     device: Gauge,
     opened: Counter,
@@ -74,6 +83,7 @@ impl Metrics {
             seconds: Histogram::new([
                 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0,
             ]),
+            svids: Family::default(),
             busy: Gauge::default(),
             device: Gauge::default(),
             opened: Counter::default(),
@@ -100,6 +110,11 @@ impl Metrics {
             "tidelockd_answer_seconds",
             "From the question to the answer",
             self.seconds.clone(),
+        );
+        to.register(
+            "tidelockd_svids",
+            "Requests of the kernel for an SVID that were answered",
+            self.svids.clone(),
         );
         to.register(
             "tidelockd_busy",
@@ -156,6 +171,18 @@ impl Metrics {
         };
         self.answers.get_or_create(&answer).inc();
         self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// A request for an SVID was answered: with one, or not.
+    pub fn certified(&self, issued: bool) {
+        let outcome = if issued { ISSUED } else { REFUSED };
+        self.svids.get_or_create(&outcome).inc();
+    }
+
+    /// How many SVIDs were issued, and how many refused.
+    pub fn svids(&self) -> (u64, u64) {
+        let count = |outcome| self.svids.get_or_create(outcome).get();
+        (count(&ISSUED), count(&REFUSED))
     }
 
     /// A question is being answered, until what this returns is dropped.

@@ -22,6 +22,7 @@ use crate::{
     admin::{self, App},
     attest::{Attestors, Hasher},
     audit::{self, Audit, Bucket, Journal, LineFile, Sinks},
+    authority::Authority,
     config::{Config, Server as PolicyServer, Source},
     device::{Keeper, Place},
     fetch,
@@ -76,6 +77,7 @@ pub async fn run(start: Start) -> Result<()> {
         tokio::spawn(notify::status(app.views.watch())),
         tokio::spawn(save(Arc::clone(&app))),
         tokio::spawn(fetching),
+        tokio::spawn(Arc::clone(&app.authority).keep()),
     ];
     notify::ready();
     let broken = loop {
@@ -128,11 +130,13 @@ fn assemble(start: &Start) -> Result<(Arc<App>, audit::Writer)> {
     if let Place::Fake(path) = &start.place {
         tracing::warn!(socket = %path.display(), "the device is a fake: nothing is guarded");
     }
+    let now = SystemTime::now();
     let app = App {
-        started: SystemTime::now(),
+        started: now,
         place: start.place.to_string(),
         governor: Arc::new(governor),
         views: Arc::default(),
+        authority: Arc::new(Authority::open(&config.svid, &config.state_dir, now)),
         attestors: Attestors::new(Attestors::built_in(Arc::clone(&hasher))),
         hasher,
         reasons: Arc::new(crate::reasons::Reasons::load(
@@ -168,6 +172,8 @@ fn keeper(start: &Start, app: &App) -> Keeper {
         attestors: app.attestors.clone(),
         rulings: app.governor.rulings(),
         settings: app.governor.settings(),
+        scope: start.config.svid.scope,
+        authority: Arc::clone(&app.authority),
         reasons: Arc::clone(&app.reasons),
         denied: Arc::clone(&app.denied),
         audit: app.audit.clone(),

@@ -7,17 +7,19 @@ use std::{
 };
 
 use tidelock_api::Mode;
+use tidelock_authority::Svid;
 use tidelock_policy::Decision;
-use tidelock_wire::Settings;
+use tidelock_wire::{Certificate, Certificates, Issued, MAX_LIST, Scope, Settings};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     attest::Attestors,
     audit::{Audit, Event, Line, rfc3339},
+    authority::{Authority, CertifyError},
     decide::{JudgeError, Judgement, Ruling, judge_in_time, name, verdict},
     denied::{Refused, Table},
-    device::{Question, Session},
+    device::{Asked, Question, Session, SessionError},
     input::Connection,
     metrics::Metrics,
     reasons::Reasons,
@@ -29,6 +31,8 @@ pub struct Server {
     attestors: Attestors,
     rulings: watch::Receiver<Arc<Ruling>>,
     settings: watch::Receiver<Settings>,
+    scope: Scope,
+    authority: Arc<Authority>,
     reasons: Arc<Reasons>,
     denied: Arc<Table>,
     audit: Audit,
@@ -44,6 +48,9 @@ pub struct Parts {
     pub attestors: Attestors,
     pub rulings: watch::Receiver<Arc<Ruling>>,
     pub settings: watch::Receiver<Settings>,
+    /// Who shares the key of an SVID.
+    pub scope: Scope,
+    pub authority: Arc<Authority>,
     pub reasons: Arc<Reasons>,
     pub denied: Arc<Table>,
     pub audit: Audit,
@@ -59,6 +66,8 @@ impl Server {
             attestors: parts.attestors,
             rulings: parts.rulings,
             settings: parts.settings,
+            scope: parts.scope,
+            authority: parts.authority,
             reasons: parts.reasons,
             denied: parts.denied,
             audit: parts.audit,
@@ -68,17 +77,22 @@ impl Server {
         }
     }
 
-    /// Takes a question on. Waits while too many are being answered: the rest wait in the kernel,
-    /// which bounds them.
-    pub async fn take(self: &Arc<Self>, session: &Arc<Session>, question: Question) {
-        let asked = Instant::now();
+    /// Takes on what the kernel asks. Waits while too much is being answered: the rest waits in the
+    /// kernel, which bounds it.
+    pub async fn take(self: &Arc<Self>, session: &Arc<Session>, asked: Asked) {
+        let since = Instant::now();
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             // Only a closed semaphore has no places, and nobody closes it.
             return;
         };
         let (server, session) = (Arc::clone(self), Arc::clone(session));
         self.tasks.spawn(async move {
-            server.answer(&session, question, asked).await;
+            match asked {
+                Asked::Verdict(question) => server.answer(&session, question, since).await,
+                Asked::Svid { question, csr } => {
+                    server.certify(&session, question, &csr, since).await;
+                }
+            }
             drop(place);
         });
     }
@@ -91,8 +105,8 @@ impl Server {
         self.tasks.reopen();
     }
 
-    async fn answer(&self, session: &Session, question: Question, asked: Instant) {
-        let _busy = self.metrics.busy();
+    /// What is to be in force, and what it makes of a question.
+    async fn judge(&self, question: Question, since: Instant) -> Case {
         let ruling = Arc::clone(&self.rulings.borrow());
         let settings = *self.settings.borrow();
         let connection = Connection {
@@ -100,37 +114,39 @@ impl Server {
             local: question.local,
             remote: question.remote,
         };
-        let deadline = asked + patience(settings.deadline_ms);
-        let attestors = self.attestors.clone();
-        let judgement = judge_in_time(
-            attestors,
-            Arc::clone(&ruling),
+        let deadline = since + patience(settings.deadline_ms);
+        let (attestors, facts) = (self.attestors.clone(), question.facts);
+        let judgement =
+            judge_in_time(attestors, Arc::clone(&ruling), connection, facts, deadline).await;
+        Case {
+            ruling,
+            mode: mode(settings.mode),
             connection,
-            question.facts,
+            judgement,
+            since,
             deadline,
-        )
-        .await;
-        let verdict = verdict(&judgement.decision, ruling.generation, |text| {
-            self.reasons.number(text)
-        });
+        }
+    }
+
+    async fn answer(&self, session: &Session, question: Question, since: Instant) {
+        let _busy = self.metrics.busy();
+        let id = question.id;
+        let case = self.judge(question, since).await;
+        let (decision, mut buffer) = (&case.judgement.decision, Vec::new());
+        let number = |text: &str| self.reasons.number(text);
+        let generation = case.ruling.generation;
+        let verdict = verdict(decision, generation, self.scope, &mut buffer, number);
         // First of all: somebody waits for it.
-        if let Err(error) = session.answer(question.id, verdict).await {
-            tracing::warn!(id = question.id, "a verdict could not be given: {error}");
+        if let Err(error) = session.answer(id, verdict).await {
+            tracing::warn!(id, "a verdict could not be given: {error}");
         }
-        let took = asked.elapsed();
+        let direction = case.connection.direction;
         self.metrics
-            .answered(connection.direction, judgement.decision.as_ref().ok(), took);
-        if let Err(error) = &judgement.decision {
-            tracing::debug!(pid = judgement.facts.pid, "refused: {error}");
+            .answered(direction, decision.as_ref().ok(), since.elapsed());
+        if let Err(error) = decision {
+            tracing::debug!(pid = case.judgement.facts.pid, "refused: {error}");
         }
-        let line = line(
-            connection,
-            &judgement,
-            &ruling,
-            verdict.reason,
-            mode(settings.mode),
-            took,
-        );
+        let line = case.line(verdict.reason);
         if line.event != Event::Allowed {
             self.denied.count(Refused {
                 who: line.exe.clone().unwrap_or_else(|| line.comm.clone()),
@@ -142,6 +158,58 @@ impl Server {
         }
         self.audit.write(line);
     }
+
+    /// The process is looked at and decided on anew: what was true for a verdict need not be so now.
+    async fn certify(&self, session: &Session, question: Question, csr: &[u8], since: Instant) {
+        let _busy = self.metrics.busy();
+        let id = question.id;
+        let case = self.judge(question, since).await;
+        let (decision, now) = (&case.judgement.decision, SystemTime::now());
+        let outcome = self.authority.certify(decision, csr, now, case.deadline);
+        let outcome = outcome.await;
+        let reason = match (&outcome, decision) {
+            (Err(error), _) => error.reason(),
+            (Ok(_), Ok(decision)) => &decision.reason,
+            // Nothing is certified without a decision.
+            (Ok(_), Err(error)) => error.reason(),
+        };
+        let number = self.reasons.number(reason);
+        if let Err(error) = tell(session, id, outcome.as_ref().ok(), number).await {
+            tracing::warn!(id, "a request for an SVID could not be answered: {error}");
+        }
+        self.metrics.certified(outcome.is_ok());
+        let line = Line {
+            reason: reason.to_owned(),
+            ..case.line(number)
+        };
+        self.audit.write(line.certified(&outcome));
+    }
+}
+
+/// A question, and what came of it.
+struct Case {
+    ruling: Arc<Ruling>,
+    mode: Mode,
+    connection: Connection,
+    judgement: Judgement,
+    since: Instant,
+    deadline: Instant,
+}
+
+/// Gives the kernel the SVID, or the number of the reason why there is none.
+async fn tell(
+    session: &Session,
+    id: u64,
+    svid: Option<&Svid>,
+    reason: u32,
+) -> Result<(), SessionError> {
+    let Some(svid) = svid else {
+        return session.issued(id, Issued::Refused(reason)).await;
+    };
+    let mut buffer = vec![0; MAX_LIST];
+    let chain = svid.chain.iter().filter_map(|der| Certificate::new(der));
+    let chain = Certificates::encode(chain, &mut buffer)?;
+    session.issued(id, Issued::Svid(chain)).await
 }
 
 /// A little less than the kernel's, so that the reason arrives before it gives up.
@@ -158,52 +226,70 @@ pub const fn mode(of: tidelock_wire::Mode) -> Mode {
     }
 }
 
-fn line(
-    connection: Connection,
-    judgement: &Judgement,
-    ruling: &Ruling,
-    reason_number: u32,
-    mode: Mode,
-    took: Duration,
-) -> Line {
-    let facts = &judgement.facts;
-    let attributes = judgement.attestation.as_ref().map(|of| &of.attributes);
-    let container = attributes.and_then(|of| of.container.as_ref());
-    let decision = judgement.decision.as_ref();
-    let event = |decision: &Decision| match decision.mode {
-        tidelock_policy::DecisionMode::Deny => Event::Denied,
-        _ => Event::Allowed,
-    };
-    Line {
-        time: rfc3339(SystemTime::now()),
-        event: decision.map_or(Event::Error, event),
-        direction: direction(connection.direction),
-        local: connection.local,
-        remote: connection.remote,
-        pid: facts.pid,
-        uid: facts.uid,
-        comm: facts.comm.clone(),
-        exe: facts.exe.clone(),
-        exe_sha256: attributes.and_then(|of| of.exe_sha256.clone()),
-        systemd_unit: attributes.and_then(|of| of.systemd_unit.clone()),
-        container: container.map(|of| of.id.clone()),
-        pod: container.and_then(|of| of.pod.clone()),
-        decision: decision.map_or("deny", |decision| name(decision.mode)),
-        reason: decision.map_or_else(
-            |error: &JudgeError| error.reason().to_owned(),
-            |decision| decision.reason.clone(),
-        ),
-        reason_number,
-        detail: decision.err().map(ToString::to_string),
-        spiffe_id: decision
-            .ok()
-            .and_then(|decision| decision.spiffe_id.as_ref())
-            .map(|id| id.as_str().to_owned()),
-        ttl_seconds: decision.map_or(0, |decision| decision.ttl_seconds),
-        generation: ruling.generation,
-        policy: ruling.revision.clone(),
-        mode,
-        micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+impl Case {
+    /// What is recorded of it.
+    fn line(&self, reason_number: u32) -> Line {
+        let facts = &self.judgement.facts;
+        let attestation = self.judgement.attestation.as_ref();
+        let attributes = attestation.map(|of| &of.attributes);
+        let container = attributes.and_then(|of| of.container.as_ref());
+        let decision = self.judgement.decision.as_ref();
+        let event = |decision: &Decision| match decision.mode {
+            tidelock_policy::DecisionMode::Deny => Event::Denied,
+            _ => Event::Allowed,
+        };
+        Line {
+            time: rfc3339(SystemTime::now()),
+            event: decision.map_or(Event::Error, event),
+            direction: direction(self.connection.direction),
+            local: self.connection.local,
+            remote: self.connection.remote,
+            pid: facts.pid,
+            uid: facts.uid,
+            comm: facts.comm.clone(),
+            exe: facts.exe.clone(),
+            exe_sha256: attributes.and_then(|of| of.exe_sha256.clone()),
+            systemd_unit: attributes.and_then(|of| of.systemd_unit.clone()),
+            container: container.map(|of| of.id.clone()),
+            pod: container.and_then(|of| of.pod.clone()),
+            decision: decision.map_or("deny", |decision| name(decision.mode)),
+            reason: decision.map_or_else(
+                |error: &JudgeError| error.reason().to_owned(),
+                |decision| decision.reason.clone(),
+            ),
+            reason_number,
+            detail: decision.err().map(ToString::to_string),
+            spiffe_id: decision
+                .ok()
+                .and_then(|decision| decision.spiffe_id.as_ref())
+                .map(|id| id.as_str().to_owned()),
+            svid_serial: None,
+            svid_not_after: None,
+            ttl_seconds: decision.map_or(0, |decision| decision.ttl_seconds),
+            generation: self.ruling.generation,
+            policy: self.ruling.revision.clone(),
+            mode: self.mode,
+            micros: u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Line {
+    /// The same question, asked for an SVID.
+    fn certified(self, outcome: &Result<Svid, CertifyError>) -> Self {
+        match outcome {
+            Ok(svid) => Self {
+                event: Event::Issued,
+                svid_serial: Some(hex::encode(&svid.serial)),
+                svid_not_after: Some(rfc3339(svid.validity.to)),
+                ..self
+            },
+            Err(error) => Self {
+                event: Event::Unissued,
+                detail: Some(error.to_string()),
+                ..self
+            },
+        }
     }
 }
 

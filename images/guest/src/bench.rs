@@ -18,7 +18,7 @@ use std::{
 };
 
 use rustix::io::Errno;
-use tidelock_wire::{Answer, Decision, Mode, Request, Status};
+use tidelock_wire::{Decision, Mode, Status};
 
 use self::{
     answers::{Answers, Rule},
@@ -72,14 +72,14 @@ struct Way {
     rule: Option<Rule>,
 }
 
-const fn keep(decision: Decision) -> Rule {
+const fn keep(decision: Decision<'static>) -> Rule {
     Rule {
         decision,
         ttl_ms: KEEP_MS,
     }
 }
 
-const fn forget(decision: Decision) -> Rule {
+const fn forget(decision: Decision<'static>) -> Rule {
     Rule {
         decision,
         ttl_ms: 0,
@@ -209,22 +209,13 @@ fn ensure_counted(name: &str, before: &Status, after: &Status, expected: [u64; 3
 /// What is in force, and how it goes.
 fn status() -> Checked<Status> {
     let (device, _) = Device::greet()?;
-    status_of(&device, 1)
-}
-
-fn status_of(device: &Device, id: u64) -> Checked<Status> {
-    match device.ask(id, Request::Status)?.frame()?.message {
-        Answer::Status(status) => Ok(status),
-        other => Err(Failure::Assertion(format!(
-            "a question for the status was answered with {other:?}"
-        ))),
-    }
+    device.status(1)
 }
 
 /// A frame to the module and its answer, over the device.
 fn frames() -> Checked<Sample> {
     let (device, _) = Device::greet()?;
-    let ask = |id: u32| status_of(&device, id.into()).map(|_| ());
+    let ask = |id: u32| device.status(id.into()).map(|_| ());
     (0..WARM).try_for_each(ask)?;
     sample::of(COUNT, ask)
 }

@@ -9,7 +9,9 @@ use rustix::{
     fs::{Mode, OFlags, open},
     io::{Errno, read, write},
 };
-use tidelock_wire::{Answer, Frame, Hello, MAX_FRAME, Passed, Request, SelfTestOutcome, StackUse};
+use tidelock_wire::{
+    Answer, Frame, Hello, MAX_FRAME, Passed, Request, SelfTestOutcome, StackUse, Status,
+};
 
 use crate::failure::{Checked, Failure, ensure};
 
@@ -100,7 +102,7 @@ impl Device {
 
     /// Writes one request; the kernel's own answer when it refuses.
     #[expect(clippy::large_types_passed_by_value, reason = "few and far between")]
-    pub(crate) fn try_ask(&self, id: u64, message: Request) -> Checked<Result<(), Errno>> {
+    pub(crate) fn try_ask(&self, id: u64, message: Request<'_>) -> Checked<Result<(), Errno>> {
         let bytes = encode(id, message)?;
         match self.try_write(&bytes) {
             Ok(length) if length == bytes.len() => Ok(Ok(())),
@@ -114,12 +116,12 @@ impl Device {
 
     /// Writes one request and reads its answer.
     #[expect(clippy::large_types_passed_by_value, reason = "few and far between")]
-    pub(crate) fn ask(&self, id: u64, message: Request) -> Checked<Said> {
+    pub(crate) fn ask(&self, id: u64, message: Request<'_>) -> Checked<Said> {
         self.try_ask(id, message)?
             .map_err(Failure::system(format!("write {message:?} to {PATH}")))?;
         // Questions that wait are told to each new opener, and may come before the answer.
         let mut said = self.answer()?;
-        while matches!(said.frame()?.message, Answer::Ask(_)) {
+        while matches!(said.frame()?.message, Answer::Ask(_) | Answer::Sign(_)) {
             said = self.answer()?;
         }
         let answered = said.frame()?.id;
@@ -127,6 +129,16 @@ impl Device {
             format!("the answer to frame {id} carries the id {answered}")
         })?;
         Ok(said)
+    }
+
+    /// What is in force, and how it goes.
+    pub(crate) fn status(&self, id: u64) -> Checked<Status> {
+        match self.ask(id, Request::Status)?.frame()?.message {
+            Answer::Status(status) => Ok(status),
+            other => Err(Failure::Assertion(format!(
+                "a question for the status was answered with {other:?}"
+            ))),
+        }
     }
 
     /// Has the module test itself; fails unless the self-test passes.
@@ -162,7 +174,7 @@ pub(crate) fn passed(answer: &Answer<'_>) -> Checked<(Passed, StackUse)> {
 
 /// The bytes of a request.
 #[expect(clippy::large_types_passed_by_value, reason = "few and far between")]
-pub(crate) fn encode(id: u64, message: Request) -> Checked<Vec<u8>> {
+pub(crate) fn encode(id: u64, message: Request<'_>) -> Checked<Vec<u8>> {
     let mut bytes = vec![0; MAX_FRAME];
     let length = Frame { id, message }
         .encode(&mut bytes)

@@ -17,7 +17,7 @@ mod traffic;
 pub(crate) use actor::{ACT, Actor, play, within};
 pub(crate) use capture::{ACK, Capture, SYN, Segment};
 pub(crate) use cgroup::refusing;
-pub(crate) use decider::{Decider, Keep, Seen, configure};
+pub(crate) use decider::{Decider, Keep, Seen, configure, mtls};
 
 use crate::{
     failure::{Checked, ensure},

@@ -113,7 +113,7 @@ impl Order {
         order
     }
 
-    pub(crate) fn verdict(id: u64, verdict: &Verdict) -> Self {
+    pub(crate) fn verdict(id: u64, verdict: &Verdict<'_>) -> Self {
         Self {
             id,
             kind: Kind::Verdict,

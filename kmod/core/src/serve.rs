@@ -3,7 +3,7 @@
 
 use tidelock_wire::{
     ABI_VERSION, Answer, Capabilities, DecodeError, EncodeError, EngineState, Frame, Hello,
-    MAX_FRAME, Refusal, Request, SelfTestReport, StackUse, Status, Version,
+    MAX_ANSWER, Refusal, Request, SelfTestReport, StackUse, Status, Version,
 };
 
 use crate::{
@@ -53,7 +53,7 @@ pub(crate) fn hello(facts: &HelloFacts, out: &mut [u8]) -> Result<usize, Errno> 
 }
 
 /// The request in `input`.
-pub(crate) fn request(input: &[u8]) -> Result<Frame<Request>, Errno> {
+pub(crate) fn request(input: &[u8]) -> Result<Frame<Request<'_>>, Errno> {
     Frame::decode(input).map_err(|error| match error {
         DecodeError::TooLong { .. } => Errno::MessageSize,
         _ => Errno::Protocol,
@@ -61,10 +61,10 @@ pub(crate) fn request(input: &[u8]) -> Result<Frame<Request>, Errno> {
 }
 
 /// Carries out the request in `input` and writes the answer; its length is 0 where the request
-/// is for the shim, which is then told in `order`.
+/// is for the shim, which is then told in `order`, or where nothing is to be done.
 pub(crate) fn frame(input: &[u8], out: &mut [u8], order: &mut Order) -> Result<usize, Errno> {
     *order = Order::NONE;
-    if out.len() < MAX_FRAME {
+    if out.len() < MAX_ANSWER {
         return Err(Errno::NoSpace);
     }
     let Frame { id, message } = request(input)?;
@@ -83,6 +83,9 @@ pub(crate) fn frame(input: &[u8], out: &mut [u8], order: &mut Order) -> Result<u
             *order = Order::verdict(id, &verdict);
             return Ok(0);
         }
+        // This module asks for none, so nobody waits for it.
+        Request::Issued(_) => return Ok(0),
+        Request::Bundle(_) | Request::Revoke(_) => Answer::Refused(Refusal::Unsupported),
     };
     send(id, answer, out)
 }
@@ -118,7 +121,7 @@ fn send(id: u64, message: Answer<'_>, out: &mut [u8]) -> Result<usize, Errno> {
         .encode(out)
         .map_err(|error| match error {
             EncodeError::Capacity { .. } => Errno::NoSpace,
-            EncodeError::Value { .. } => Errno::Invalid,
+            EncodeError::Value { .. } | EncodeError::SpiffeId(_) => Errno::Invalid,
         })
 }
 

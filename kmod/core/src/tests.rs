@@ -28,7 +28,7 @@ mod shim {
     }
 }
 
-fn request(message: &Request) -> Vec<u8> {
+fn request(message: &Request<'_>) -> Vec<u8> {
     let message = *message;
     let mut buffer = [0; MAX_FRAME];
     let len = Frame { id: 7, message }.encode(&mut buffer).unwrap();
@@ -43,7 +43,7 @@ fn written(write: impl FnOnce(&mut [u8]) -> Result<usize, Errno>) -> Vec<u8> {
 }
 
 /// The answer to a request that the core carries out by itself.
-fn answer(message: &Request) -> Frame<Answer<'static>> {
+fn answer(message: &Request<'_>) -> Frame<Answer<'static>> {
     let mut order = Order::status(99);
     let bytes = written(|out| serve::frame(&request(message), out, &mut order));
     assert_eq!(order, Order::NONE, "nothing is left for the shim");

@@ -38,5 +38,6 @@ pub use platform::{NoEntropy, Platform};
 pub use records::{Cipher, Records, Traffic};
 pub use selftest::{SelfTestError, SelfTestPassed, Step, selftest};
 pub use session::{Negotiated, Session, SessionState};
-pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
+pub use spiffe::{SpiffeId, TrustDomain};
+pub use tidelock_spiffe::SpiffeIdError;
 pub use verify::{Expected, TrustBundle};

@@ -1,32 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-//! SPIFFE IDs, by the SPIFFE-ID standard.
+//! SPIFFE IDs that are kept. What one is says `tidelock_spiffe`.
 
 use alloc::string::String;
 use core::fmt;
 
-const SCHEME: &str = "spiffe://";
-/// The longest URI that implementations must take (SPIFFE-ID, 2.3).
-const LONGEST_ID: usize = 2048;
-/// The longest trust domain name (SPIFFE-ID, 2.3).
-const LONGEST_DOMAIN: usize = 255;
-
-/// A text is not a SPIFFE ID.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum SpiffeIdError {
-    /// It does not start with `spiffe://`.
-    #[error("a SPIFFE ID starts with spiffe://")]
-    Scheme,
-    /// It is longer than 2048 bytes, or its trust domain than 255.
-    #[error("the SPIFFE ID is too long")]
-    TooLong,
-    /// The trust domain is empty or holds something else than a-z, 0-9, dot, dash, underscore.
-    #[error("the SPIFFE ID has no valid trust domain")]
-    Domain,
-    /// A path segment is empty, `.` or `..`, or holds something else than letters, digits,
-    /// dot, dash, underscore.
-    #[error("the SPIFFE ID has no valid path")]
-    Path,
-}
+use tidelock_spiffe::{SpiffeIdError, SpiffeIdRef, TrustDomainRef};
 
 /// The name of a trust domain, such as `example.org`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -38,14 +16,7 @@ impl TrustDomain {
     /// # Errors
     /// When it is not one.
     pub fn parse(text: &str) -> Result<Self, SpiffeIdError> {
-        if text.len() > LONGEST_DOMAIN {
-            return Err(SpiffeIdError::TooLong);
-        }
-        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
-        if text.is_empty() || !text.chars().all(legal) {
-            return Err(SpiffeIdError::Domain);
-        }
-        Ok(Self(text.into()))
+        TrustDomainRef::parse(text.as_bytes()).map(Self::from)
     }
 
     /// The name.
@@ -54,11 +25,18 @@ impl TrustDomain {
     }
 }
 
+impl From<TrustDomainRef<'_>> for TrustDomain {
+    fn from(name: TrustDomainRef<'_>) -> Self {
+        Self(name.as_str().into())
+    }
+}
+
 /// The identity of a workload or of a trust domain, such as `spiffe://example.org/db`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SpiffeId {
     text: String,
     domain: TrustDomain,
+    has_path: bool,
 }
 
 impl SpiffeId {
@@ -67,22 +45,7 @@ impl SpiffeId {
     /// # Errors
     /// When it is not one.
     pub fn parse(text: &str) -> Result<Self, SpiffeIdError> {
-        if text.len() > LONGEST_ID {
-            return Err(SpiffeIdError::TooLong);
-        }
-        let rest = text.strip_prefix(SCHEME).ok_or(SpiffeIdError::Scheme)?;
-        let (domain, path) = match rest.split_once('/') {
-            Some((domain, path)) => (domain, Some(path)),
-            None => (rest, None),
-        };
-        let domain = TrustDomain::parse(domain)?;
-        if path.is_some_and(|path| !path.split('/').all(is_segment)) {
-            return Err(SpiffeIdError::Path);
-        }
-        Ok(Self {
-            text: text.into(),
-            domain,
-        })
+        SpiffeIdRef::parse(text.as_bytes()).map(Self::from)
     }
 
     /// The whole URI.
@@ -97,7 +60,17 @@ impl SpiffeId {
 
     /// Whether it names a workload, not the trust domain itself.
     pub fn has_path(&self) -> bool {
-        self.text.len() > SCHEME.len() + self.domain.0.len()
+        self.has_path
+    }
+}
+
+impl From<SpiffeIdRef<'_>> for SpiffeId {
+    fn from(id: SpiffeIdRef<'_>) -> Self {
+        Self {
+            text: id.as_str().into(),
+            domain: id.trust_domain().into(),
+            has_path: id.has_path(),
+        }
     }
 }
 
@@ -105,9 +78,4 @@ impl fmt::Display for SpiffeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.text)
     }
-}
-
-fn is_segment(segment: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-    !segment.is_empty() && segment != "." && segment != ".." && segment.chars().all(legal)
 }

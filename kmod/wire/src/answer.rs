@@ -2,7 +2,7 @@
 //! What the module says to user space.
 
 use crate::{
-    Ask, DecodeError, EncodeError, Hello, Message, SelfTestReport, Status,
+    Ask, DecodeError, EncodeError, Hello, Message, SelfTestReport, Sign, Status,
     codec::{Reader, Writer},
     frame::sealed::Payload,
 };
@@ -11,7 +11,9 @@ const HELLO: u8 = 0x81;
 const SELF_TEST_REPORT: u8 = 0x82;
 const REFUSED: u8 = 0x83;
 const STATUS: u8 = 0x84;
+const DONE: u8 = 0x85;
 const ASK: u8 = 0x90;
+const SIGN: u8 = 0x91;
 
 /// Frames out of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,8 +26,12 @@ pub enum Answer<'a> {
     Refused(Refusal),
     /// To [`crate::Request::Configure`] and [`crate::Request::Status`].
     Status(Status),
+    /// To [`crate::Request::Bundle`] and [`crate::Request::Revoke`]: it is in force.
+    Done,
     /// Nobody asked for it: a connection waits for a verdict.
     Ask(Ask<'a>),
+    /// Nobody asked for it: a key waits for its certificate.
+    Sign(Sign<'a>),
 }
 
 /// Why a request was not carried out.
@@ -44,7 +50,9 @@ impl<'a> Payload<'a> for Answer<'a> {
             Self::SelfTest(_) => SELF_TEST_REPORT,
             Self::Refused(_) => REFUSED,
             Self::Status(_) => STATUS,
+            Self::Done => DONE,
             Self::Ask(_) => ASK,
+            Self::Sign(_) => SIGN,
         }
     }
 
@@ -54,7 +62,9 @@ impl<'a> Payload<'a> for Answer<'a> {
             Self::SelfTest(_) => SelfTestReport::LEN,
             Self::Refused(_) => 4,
             Self::Status(_) => Status::LEN,
+            Self::Done => 0,
             Self::Ask(ask) => ask.len(),
+            Self::Sign(sign) => sign.len(),
         }
     }
 
@@ -64,7 +74,9 @@ impl<'a> Payload<'a> for Answer<'a> {
             Self::SelfTest(report) => report.write(out),
             Self::Refused(Refusal::Unsupported) => out.u32(1),
             Self::Status(status) => status.write(out),
+            Self::Done => Ok(()),
             Self::Ask(ask) => ask.write(out),
+            Self::Sign(sign) => sign.write(out),
         }
     }
 
@@ -80,7 +92,9 @@ impl<'a> Payload<'a> for Answer<'a> {
                 }),
             },
             STATUS => Status::read(from).map(Self::Status),
+            DONE => Ok(Self::Done),
             ASK => Ask::read(from).map(Self::Ask),
+            SIGN => Sign::read(from).map(Self::Sign),
             _ => Err(DecodeError::Kind { kind }),
         }
     }

@@ -53,6 +53,23 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// Bytes with their length in front of them, in 16 bits.
+    pub(crate) fn counted(&mut self) -> Result<&'a [u8], DecodeError> {
+        let len = self.u16()?;
+        self.bytes(len.into())
+    }
+
+    /// What is still to be read.
+    pub(crate) const fn mark(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// What was read since `mark` was taken.
+    pub(crate) fn since(&self, mark: &'a [u8]) -> &'a [u8] {
+        let read = mark.len().saturating_sub(self.rest.len());
+        mark.get(..read).unwrap_or_default()
+    }
+
     /// Nothing may be left over.
     pub(crate) fn finish(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() {
@@ -129,6 +146,16 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn u64(&mut self, value: u64) -> Result<(), EncodeError> {
         self.bytes(&value.to_le_bytes())
+    }
+
+    /// Bytes with their length in front of them, in 16 bits.
+    pub(crate) fn counted(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        let len = u16::try_from(bytes.len()).map_err(|_| EncodeError::Value {
+            field: "the length of a part",
+            value: bytes.len() as u64,
+        })?;
+        self.u16(len)?;
+        self.bytes(bytes)
     }
 
     /// How much has been written.

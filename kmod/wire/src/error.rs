@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! What can be wrong with a frame.
 
+use tidelock_spiffe::SpiffeIdError;
+
 /// The bytes are not a frame of the expected direction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -56,6 +58,9 @@ pub enum DecodeError {
         /// What it held.
         value: u64,
     },
+    /// A name in it is none.
+    #[error(transparent)]
+    SpiffeId(#[from] SpiffeIdError),
 }
 
 /// The frame cannot be written.
@@ -75,4 +80,7 @@ pub enum EncodeError {
         /// What it held.
         value: u64,
     },
+    /// A name is one that no reader would take in its place.
+    #[error(transparent)]
+    SpiffeId(#[from] SpiffeIdError),
 }

@@ -10,13 +10,16 @@ use crate::{
 pub const MAGIC: u16 = u16::from_le_bytes(*b"TD");
 
 /// The version of the header and of the payloads' layout.
-pub const WIRE_VERSION: u8 = 1;
+pub const WIRE_VERSION: u8 = 2;
 
 /// Bytes in front of the payload.
 pub const HEADER_LEN: usize = 16;
 
-/// The longest frame, header included.
-pub const MAX_FRAME: usize = 4096;
+/// The longest frame, header included: room for the longest list and what goes with it.
+pub const MAX_FRAME: usize = 16 * 1024;
+
+/// The longest answer to a request, header included. What comes unasked can be longer.
+pub const MAX_ANSWER: usize = 256;
 
 /// What one direction may say. Implemented by [`crate::Request`] and [`crate::Answer`] only.
 pub trait Message<'a>: Sized + sealed::Payload<'a> {}

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Raised when a frame changes its meaning in a way that the other side must know of.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 bitflags::bitflags! {
     /// What the running kernel offers. Mirrored by `TDL_CAP_*` in the module's C.

@@ -27,22 +27,29 @@ mod codec;
 mod error;
 mod frame;
 mod hello;
+mod issue;
+mod list;
 mod request;
 mod self_test;
 mod settings;
 mod task;
+mod trust;
 mod verdict;
 
 pub use answer::{Answer, Refusal};
 pub use ask::{Ask, Direction};
 pub use error::{DecodeError, EncodeError};
-pub use frame::{Frame, HEADER_LEN, MAGIC, MAX_FRAME, Message, WIRE_VERSION};
+pub use frame::{Frame, HEADER_LEN, MAGIC, MAX_ANSWER, MAX_FRAME, Message, WIRE_VERSION};
 pub use hello::{ABI_VERSION, Capabilities, EngineState, Hello, Version};
+pub use issue::{Issued, MAX_CSR, Sign};
+pub use list::{Certificate, Certificates, List, MAX_LIST, Member, Peer, Peers};
 pub use request::Request;
 pub use self_test::{Passed, SelfTestOutcome, SelfTestReport, SelfTestStep, StackUse};
 pub use settings::{Counters, DEADLINE_MS, Exempt, MAX_EXEMPT, Mode, Prefix, Settings, Status};
 pub use task::{FileId, MAX_PATH, Namespaces, Task, Text};
-pub use verdict::{Decision, KernelReason, MAX_TTL_MS, Verdict};
+pub use tidelock_spiffe::{SpiffeIdError, SpiffeIdRef, TrustDomainRef};
+pub use trust::{Bundle, MAX_AUTHORITIES, Revocation, Revoked};
+pub use verdict::{Decision, KernelReason, MAX_PEERS, MAX_TTL_MS, Scope, Terms, Verdict};
 
 #[cfg(test)]
 mod tests;

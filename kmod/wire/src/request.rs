@@ -2,7 +2,7 @@
 //! What user space says to the module.
 
 use crate::{
-    DecodeError, EncodeError, Message, Settings, Verdict,
+    Bundle, DecodeError, EncodeError, Issued, Message, Revocation, Settings, Verdict,
     codec::{Reader, Writer},
     frame::sealed::Payload,
 };
@@ -11,6 +11,9 @@ const SELF_TEST: u8 = 0x01;
 const STATUS: u8 = 0x02;
 const CONFIGURE: u8 = 0x03;
 const VERDICT: u8 = 0x10;
+const ISSUED: u8 = 0x11;
+const BUNDLE: u8 = 0x12;
+const REVOKE: u8 = 0x13;
 const FAULT: u8 = 0x7f;
 
 /// Frames into the kernel.
@@ -19,7 +22,7 @@ const FAULT: u8 = 0x7f;
     clippy::large_enum_variant,
     reason = "there is no allocator here, and half a kilobyte of stack in the core is little"
 )]
-pub enum Request {
+pub enum Request<'a> {
     /// Run a complete mutual handshake in memory and report.
     SelfTest,
     /// Say what is in force and how it goes.
@@ -27,21 +30,30 @@ pub enum Request {
     /// Put this in force.
     Configure(Settings),
     /// The answer to an [`crate::Ask`], whose id the frame carries. Has no answer of its own.
-    Verdict(Verdict),
+    Verdict(Verdict<'a>),
+    /// The answer to a [`crate::Sign`], whose id the frame carries. Has no answer of its own.
+    Issued(Issued<'a>),
+    /// Trust these authorities.
+    Bundle(Bundle<'a>),
+    /// Trust this no longer.
+    Revoke(Revocation<'a>),
     /// Panic. Refused as [`crate::Refusal::Unsupported`] by every module but one that was
     /// built to test the panic policy.
     Fault,
 }
 
-impl Message<'_> for Request {}
+impl<'a> Message<'a> for Request<'a> {}
 
-impl Payload<'_> for Request {
+impl<'a> Payload<'a> for Request<'a> {
     fn kind(&self) -> u8 {
         match self {
             Self::SelfTest => SELF_TEST,
             Self::Status => STATUS,
             Self::Configure(_) => CONFIGURE,
             Self::Verdict(_) => VERDICT,
+            Self::Issued(_) => ISSUED,
+            Self::Bundle(_) => BUNDLE,
+            Self::Revoke(_) => REVOKE,
             Self::Fault => FAULT,
         }
     }
@@ -50,7 +62,10 @@ impl Payload<'_> for Request {
         match self {
             Self::SelfTest | Self::Status | Self::Fault => 0,
             Self::Configure(settings) => settings.len(),
-            Self::Verdict(_) => Verdict::LEN,
+            Self::Verdict(verdict) => verdict.len(),
+            Self::Issued(issued) => issued.len(),
+            Self::Bundle(bundle) => bundle.len(),
+            Self::Revoke(revocation) => revocation.len(),
         }
     }
 
@@ -59,15 +74,21 @@ impl Payload<'_> for Request {
             Self::SelfTest | Self::Status | Self::Fault => Ok(()),
             Self::Configure(settings) => settings.write(out),
             Self::Verdict(verdict) => verdict.write(out),
+            Self::Issued(issued) => issued.write(out),
+            Self::Bundle(bundle) => bundle.write(out),
+            Self::Revoke(revocation) => revocation.write(out),
         }
     }
 
-    fn read(kind: u8, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn read(kind: u8, from: &mut Reader<'a>) -> Result<Self, DecodeError> {
         match kind {
             SELF_TEST => Ok(Self::SelfTest),
             STATUS => Ok(Self::Status),
             CONFIGURE => Settings::read(from).map(Self::Configure),
             VERDICT => Verdict::read(from).map(Self::Verdict),
+            ISSUED => Issued::read(from).map(Self::Issued),
+            BUNDLE => Bundle::read(from).map(Self::Bundle),
+            REVOKE => Revocation::read(from).map(Self::Revoke),
             FAULT => Ok(Self::Fault),
             _ => Err(DecodeError::Kind { kind }),
         }

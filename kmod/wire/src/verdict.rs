@@ -1,40 +1,109 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! What user space decides.
 
+use tidelock_spiffe::SpiffeIdRef;
+
 use crate::{
-    DecodeError, EncodeError,
+    DecodeError, EncodeError, Peers,
     codec::{Reader, Rule, Writer},
+    list::{Limits, read_workload, write_workload},
+    trust::text_len,
 };
 
 /// What becomes of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Decision {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decision<'a> {
     /// It is refused.
     Deny,
     /// It is left as it is.
     Plain,
     /// It becomes mutual TLS, or is refused where that cannot be had.
-    Mtls,
+    Mtls(Terms<'a>),
 }
 
-impl Decision {
+impl Decision<'_> {
     /// The number in frames and in the module's C (`TDL_DENY`, `TDL_PLAIN`, `TDL_MTLS`).
+    pub const fn number(&self) -> u8 {
+        match self {
+            Self::Deny => DENY,
+            Self::Plain => PLAIN,
+            Self::Mtls(_) => MTLS,
+        }
+    }
+}
+
+const DENY: u8 = 1;
+const PLAIN: u8 = 2;
+const MTLS: u8 = 3;
+
+/// Who the process is, and with whom it may speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms<'a> {
+    /// Who shares its key.
+    pub scope: Scope,
+    /// Its own identity: a workload's.
+    pub own: SpiffeIdRef<'a>,
+    /// Who may be at the other end: any of these, 64 at most. Never empty: nobody is never anyone.
+    pub peers: Peers<'a>,
+}
+
+/// Who shares the key of an SVID.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Scope {
+    /// The threads of one process.
+    Process,
+    /// All processes of the same executable, credentials, control group and namespaces.
+    Workload,
+}
+
+impl Scope {
+    /// The number in frames.
     pub const fn number(self) -> u8 {
         match self {
-            Self::Deny => 1,
-            Self::Plain => 2,
-            Self::Mtls => 3,
+            Self::Process => 1,
+            Self::Workload => 2,
         }
     }
 
-    /// The decision with this number.
+    /// The scope with this number.
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
-            1 => Some(Self::Deny),
-            2 => Some(Self::Plain),
-            3 => Some(Self::Mtls),
+            1 => Some(Self::Process),
+            2 => Some(Self::Workload),
             _ => None,
         }
+    }
+}
+
+/// The most peers that a verdict names.
+pub const MAX_PEERS: u8 = 64;
+
+const PEERS: Limits = Limits {
+    field: "the number of peers",
+    count: 1..=MAX_PEERS,
+};
+
+impl<'a> Terms<'a> {
+    fn len(&self) -> u32 {
+        1 + text_len(self.own.as_str()) + self.peers.len()
+    }
+
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+        out.u8(self.scope.number())?;
+        write_workload(self.own, out)?;
+        self.peers.write(&PEERS, out)
+    }
+
+    fn read(from: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let number = from.u8()?;
+        Ok(Self {
+            scope: Scope::from_number(number).ok_or(DecodeError::Value {
+                field: "the scope of an SVID",
+                value: number.into(),
+            })?,
+            own: read_workload(from)?,
+            peers: Peers::read(&PEERS, from)?,
+        })
     }
 }
 
@@ -54,9 +123,9 @@ const TTL_MS: Rule = Rule {
 /// The answer to an [`crate::Ask`], under its frame id. One that comes too late is counted and
 /// has no effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Verdict {
+pub struct Verdict<'a> {
     /// What becomes of the connection.
-    pub decision: Decision,
+    pub decision: Decision<'a>,
     /// Why, for people, as a number that user space gives a meaning to. It is shown in the
     /// connection table and in traces. [`Verdict::KERNEL_REASONS`] and above are the module's,
     /// and nobody else may give them.
@@ -69,30 +138,52 @@ pub struct Verdict {
     pub generation: u64,
 }
 
-impl Verdict {
-    pub(crate) const LEN: u32 = 17;
-
+impl Verdict<'_> {
     /// The first reason that belongs to the module itself: see [`KernelReason`].
     pub const KERNEL_REASONS: u32 = 0xffff_0000;
+}
+
+impl<'a> Verdict<'a> {
+    pub(crate) fn len(&self) -> u32 {
+        1 + 4
+            + 4
+            + 8
+            + match &self.decision {
+                Decision::Deny | Decision::Plain => 0,
+                Decision::Mtls(terms) => terms.len(),
+            }
+    }
 
     pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
         out.u8(self.decision.number())?;
         REASON.write(self.reason, out)?;
         TTL_MS.write(self.ttl_ms, out)?;
-        out.u64(self.generation)
+        out.u64(self.generation)?;
+        match &self.decision {
+            Decision::Deny | Decision::Plain => Ok(()),
+            Decision::Mtls(terms) => terms.write(out),
+        }
     }
 
-    pub(crate) fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(from: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let number = from.u8()?;
-        let decision = Decision::from_number(number).ok_or(DecodeError::Value {
-            field: "the decision",
-            value: number.into(),
-        })?;
+        let (reason, ttl_ms, generation) = (REASON.read(from)?, TTL_MS.read(from)?, from.u64()?);
+        let decision = match number {
+            DENY => Decision::Deny,
+            PLAIN => Decision::Plain,
+            MTLS => Decision::Mtls(Terms::read(from)?),
+            _ => {
+                return Err(DecodeError::Value {
+                    field: "the decision",
+                    value: number.into(),
+                });
+            }
+        };
         Ok(Self {
             decision,
-            reason: REASON.read(from)?,
-            ttl_ms: TTL_MS.read(from)?,
-            generation: from.u64()?,
+            reason,
+            ttl_ms,
+            generation,
         })
     }
 }

@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use crate::CoreError;
 
 /// The crates that make the core, as folders of the workspace.
-pub(crate) const CRATES: [&str; 3] = ["kmod/core", "kmod/tls", "kmod/wire"];
+pub(crate) const CRATES: [&str; 4] = ["kmod/core", "kmod/spiffe", "kmod/tls", "kmod/wire"];
 
 /// Of each crate's manifest, what bears on no object.
 const UNUSED: [&str; 2] = ["dev-dependencies", "lints"];
@@ -133,7 +133,7 @@ fn text(table: &Table) -> String {
 pub(crate) mod tests {
     use super::*;
 
-    /// A workspace with the three crates, and `lock` for its lock file.
+    /// A workspace with the crates, and `lock` for its lock file.
     pub(crate) fn workspace(lock: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
@@ -167,7 +167,7 @@ pub(crate) mod tests {
         let files = Workspace::read(dir.path()).unwrap().files;
         let shown: Vec<String> = files
             .into_iter()
-            .filter(|(name, _)| !name.starts_with("kmod/tls"))
+            .filter(|(name, _)| !name.starts_with("kmod/tls") && !name.starts_with("kmod/spiffe"))
             .map(|(name, bytes)| format!("== {name}\n{}", String::from_utf8(bytes).unwrap()))
             .collect();
         insta::assert_snapshot!(shown.concat());

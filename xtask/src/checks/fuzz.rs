@@ -36,7 +36,7 @@ const RUSTFLAGS: &str = "-Cpasses=sancov-module \
 const RUNS: u32 = 4_000_000;
 
 /// A little more than a frame may have (`tidelock_wire::MAX_FRAME`).
-const LONGEST: u32 = 4100;
+const LONGEST: u32 = 16_388;
 
 pub(super) fn run(context: &Context) -> Result<Tally> {
     tools::require(&[COMPILER], context.install)?;

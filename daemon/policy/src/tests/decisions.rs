@@ -176,6 +176,18 @@ fn lists_and_texts_are_bounded() {
     };
     assert!(of(64).is_ok());
     assert!(of(65).unwrap_err().to_string().contains("64 are allowed"));
+    let long = |count: usize, len: usize| {
+        let peers: Vec<String> = (0..count)
+            .map(|_| format!("spiffe://example.org/{}", "x".repeat(len - 21)))
+            .collect();
+        answer(&format!(
+            r#"{{"mode": "mtls", "spiffe_id": "spiffe://example.org/a", "reason": "x",
+                "peers": {peers:?}}}"#
+        ))
+    };
+    assert!(long(6, 2000).is_ok());
+    let error = long(6, 2001).unwrap_err().to_string();
+    assert!(error.contains("12006 bytes, 12000 are allowed"), "{error}");
     let reason = |len: usize| {
         answer(&format!(
             r#"{{"mode": "plain", "reason": "{}"}}"#,

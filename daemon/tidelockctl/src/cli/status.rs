@@ -68,6 +68,18 @@ fn text(report: &StatusReport, screen: Screen) -> String {
     if let Some(trouble) = &policy.trouble {
         pairs.push(("trouble", screen.tone(Tone::Bad, trouble)));
     }
+    let authority = &report.authority;
+    if let Some(domain) = &authority.trust_domain {
+        let (issued, refused) = (authority.issued, authority.refused);
+        let told = format!(
+            "{}; {issued} SVIDs issued, {refused} refused",
+            plain(domain)
+        );
+        pairs.push(("authority", told));
+    }
+    if let Some(trouble) = &authority.trouble {
+        pairs.push(("trouble", screen.tone(Tone::Bad, trouble)));
+    }
     let counts = &report.counts;
     let (answered, denied) = (counts.answered, counts.denied);
     let (errors, busy) = (counts.errors, counts.busy);

@@ -17,6 +17,7 @@ pub use self::{error::ApiError, peer::Peer, socket::SocketError};
 use crate::{
     attest::{Attestors, Hasher},
     audit::Audit,
+    authority::Authority,
     bounded::Bounded,
     denied::Table,
     device::Views,
@@ -38,6 +39,7 @@ pub struct App {
     pub place: String,
     pub governor: Arc<Governor>,
     pub views: Arc<Views>,
+    pub authority: Arc<Authority>,
     pub attestors: Attestors,
     pub hasher: Arc<Hasher>,
     pub reasons: Arc<Reasons>,

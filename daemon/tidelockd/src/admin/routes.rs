@@ -15,8 +15,9 @@ use axum::{
     routing::{get, post},
 };
 use tidelock_api::{
-    ConnectionsReport, DeniedReport, DeviceReport, ExplainReport, ExplainRequest, KernelReport,
-    ModeReport, ModeRequest, ModuleReport, ReasonsReport, StatusReport, connections, paths,
+    AuthorityReport, ConnectionsReport, DeniedReport, DeviceReport, ExplainReport, ExplainRequest,
+    KernelReport, ModeReport, ModeRequest, ModuleReport, ReasonsReport, StatusReport, connections,
+    paths,
 };
 use tidelock_wire::{Capabilities, EngineState, Hello, Request, Status};
 
@@ -86,11 +87,22 @@ async fn status(State(app): Shared) -> Answer<StatusReport> {
             module: view.hello.as_ref().map(module),
             opened: view.opened,
         },
+        authority: authority(&app),
         kernel,
         counts: app
             .metrics
             .counts(app.hasher.computed(), app.audit.suppressed()),
     }))
+}
+
+fn authority(app: &App) -> AuthorityReport {
+    let (issued, refused) = app.metrics.svids();
+    AuthorityReport {
+        trust_domain: app.authority.trust_domain().map(str::to_owned),
+        trouble: app.authority.trouble(),
+        issued,
+        refused,
+    }
 }
 
 async fn get_mode(State(app): Shared) -> Answer<ModeReport> {

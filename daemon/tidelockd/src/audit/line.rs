@@ -17,6 +17,10 @@ pub enum Event {
     Denied,
     /// A connection was refused because the process could not be attested or the policy failed.
     Error,
+    /// A key of the process, in the kernel, was certified.
+    Issued,
+    /// It was not.
+    Unissued,
 }
 
 /// A decision.
@@ -65,6 +69,12 @@ pub struct Line {
     /// The identity assigned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spiffe_id: Option<String>,
+    /// The number of the SVID that was issued, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub svid_serial: Option<String>,
+    /// Until when it is valid, as RFC 3339 has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub svid_not_after: Option<String>,
     /// How long the kernel may keep the verdict, in seconds.
     pub ttl_seconds: u32,
     /// The number of the policy.
@@ -86,6 +96,10 @@ pub struct Suppressed {
     pub denied: u64,
     /// Of these events.
     pub errors: u64,
+    /// Of these events.
+    pub issued: u64,
+    /// Of these events.
+    pub unissued: u64,
 }
 
 impl Suppressed {
@@ -95,12 +109,25 @@ impl Suppressed {
             Event::Allowed => self.allowed += 1,
             Event::Denied => self.denied += 1,
             Event::Error => self.errors += 1,
+            Event::Issued => self.issued += 1,
+            Event::Unissued => self.unissued += 1,
         }
     }
 
     /// All together.
     pub const fn total(&self) -> u64 {
-        self.allowed + self.denied + self.errors
+        self.allowed + self.denied + self.errors + self.issued + self.unissued
+    }
+
+    /// Both together.
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            allowed: self.allowed + other.allowed,
+            denied: self.denied + other.denied,
+            errors: self.errors + other.errors,
+            issued: self.issued + other.issued,
+            unissued: self.unissued + other.unissued,
+        }
     }
 }
 
@@ -135,18 +162,29 @@ pub fn rfc3339(time: SystemTime) -> String {
 impl Line {
     /// The line for people, as in the journal.
     pub fn message(&self) -> String {
+        let who = self.exe.as_deref().unwrap_or(&self.comm);
+        let (pid, uid, reason) = (self.pid, self.uid, &self.reason);
+        let id = self.spiffe_id.as_deref().unwrap_or("an SVID");
         let what = match self.event {
             Event::Allowed => "allowed",
             Event::Denied => "denied",
             Event::Error => "refused on error",
+            Event::Issued => {
+                let serial = self.svid_serial.as_deref().unwrap_or("unknown");
+                let until = self.svid_not_after.as_deref().unwrap_or("unknown");
+                return format!(
+                    "issued: {id} to {who} (pid {pid}, uid {uid}), serial {serial}, until {until}"
+                );
+            }
+            Event::Unissued => {
+                return format!("not issued: {id} to {who} (pid {pid}, uid {uid}): {reason}");
+            }
         };
         let arrow = match self.direction {
             Direction::Connect => "to",
             Direction::Accept => "from",
         };
-        let who = self.exe.as_deref().unwrap_or(&self.comm);
-        let (direction, pid, uid) = (self.direction.name(), self.pid, self.uid);
-        let (remote, reason) = (self.remote, &self.reason);
+        let (direction, remote) = (self.direction.name(), self.remote);
         format!("{what}: {direction} of {who} (pid {pid}, uid {uid}) {arrow} {remote}: {reason}")
     }
 }

@@ -159,6 +159,8 @@ impl State {
             Event::Allowed => ("allowed", "6"),
             Event::Denied => ("denied", "4"),
             Event::Error => ("error", "3"),
+            Event::Issued => ("issued", "6"),
+            Event::Unissued => ("unissued", "3"),
         };
         self.put(&json, event, priority, &line.message());
     }
@@ -173,18 +175,15 @@ impl State {
             std::mem::take(&mut *overflown)
         };
         let pending = std::mem::take(&mut self.pending);
-        let all = Suppressed {
-            allowed: pending.allowed + overflown.allowed,
-            denied: pending.denied + overflown.denied,
-            errors: pending.errors + overflown.errors,
-        };
+        let all = pending.and(overflown);
         if all.total() == 0 {
             return;
         }
         let json = serde_json::json!(Summary::new(SystemTime::now(), all)).to_string();
         let message = format!(
-            "suppressed: {} allowed, {} denied and {} errors were not written, there were too many",
-            all.allowed, all.denied, all.errors
+            "suppressed: {} allowed, {} denied, {} errors, {} SVIDs issued and {} not issued were \
+             not written, there were too many",
+            all.allowed, all.denied, all.errors, all.issued, all.unissued
         );
         self.put(&json, "suppressed", "4", &message);
     }

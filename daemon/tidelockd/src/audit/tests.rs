@@ -25,6 +25,8 @@ fn line(event: Event) -> Line {
         reason_number: 7,
         detail: None,
         spiffe_id: None,
+        svid_serial: None,
+        svid_not_after: None,
         ttl_seconds: 1,
         generation: 2,
         policy: "r1".into(),
@@ -62,6 +64,32 @@ fn a_line_is_one_object_whatever_a_process_calls_itself() {
         "generation": 2, "policy": "r1", "mode": "enforce", "micros": 3,
     });
     assert_eq!(lines, [expected]);
+}
+
+#[test]
+fn an_svid_is_told_by_its_number_or_by_what_it_lacks() {
+    let line = |event| Line {
+        comm: "db".into(),
+        spiffe_id: Some("spiffe://a.test/db".into()),
+        svid_serial: Some("0a0b".into()),
+        svid_not_after: Some("2027-01-01T00:00:00.000000Z".into()),
+        ..line(event)
+    };
+    assert_eq!(
+        line(Event::Issued).message(),
+        "issued: spiffe://a.test/db to db (pid 12, uid 1000), serial 0a0b, until \
+         2027-01-01T00:00:00.000000Z"
+    );
+    assert_eq!(
+        line(Event::Unissued).message(),
+        "not issued: spiffe://a.test/db to db (pid 12, uid 1000): not listed"
+    );
+    let mut counted = Suppressed::default();
+    for event in [Event::Issued, Event::Unissued, Event::Unissued] {
+        counted.count(event);
+    }
+    let both = counted.and(counted);
+    assert_eq!((both.issued, both.unissued, both.total()), (2, 4, 6));
 }
 
 #[test]

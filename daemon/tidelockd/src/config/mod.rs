@@ -7,6 +7,7 @@
 mod prefix;
 mod raw;
 mod server;
+mod svid;
 
 use std::{
     io,
@@ -22,6 +23,7 @@ use tidelock_wire::{DEADLINE_MS, Exempt, MAX_EXEMPT};
 pub use self::{
     prefix::{PrefixError, parse_prefix},
     server::{Server, Signed},
+    svid::Svid,
 };
 
 /// Where the file is when nothing else is said.
@@ -83,6 +85,8 @@ pub struct Config {
     pub bundle: Option<PathBuf>,
     /// The server that bundles come from instead.
     pub server: Option<Server>,
+    /// Identities, and who signs them.
+    pub svid: Svid,
     /// Looking at processes.
     pub attest: Attest,
     /// The administrators' way in.
@@ -203,8 +207,9 @@ fn resolve(path: &Path, raw: raw::Raw) -> Result<Config, ConfigError> {
         );
         return Err(wrong("metrics.listen", message));
     }
-    let server = server::resolve(raw.policy.server, raw.policy.bundle.as_deref())
-        .map_err(|(key, message)| wrong(key, message))?;
+    let named = |(key, message)| wrong(key, message);
+    let server = server::resolve(raw.policy.server, raw.policy.bundle.as_deref()).map_err(named)?;
+    let svid = svid::resolve(&raw.svid).map_err(named)?;
     let file = absolute("audit.file", raw.audit.file)?;
     Ok(Config {
         mode: raw.mode,
@@ -220,6 +225,7 @@ fn resolve(path: &Path, raw: raw::Raw) -> Result<Config, ConfigError> {
             .map(|bundle| absolute("policy.bundle", bundle))
             .transpose()?,
         server,
+        svid,
         attest: Attest {
             digests: raw.attest.digests,
             readers: raw.attest.readers,
@@ -290,6 +296,7 @@ mod tests {
     fn what_is_written_is_what_is_meant() {
         let config = parse(
             "mode = 'permissive'\ndeadline-ms = 250\nexempt = ['10.0.0.0/8', '::1']\n\
+             [svid]\ntrust-domain = 'example.org'\nscope = 'workload'\n\
              [policy]\nbundle = '/srv/b'\n[audit]\nto-file = false\n[metrics]\nenabled = false\n",
         )
         .unwrap();
@@ -298,6 +305,10 @@ mod tests {
         assert_eq!(config.exempt.iter().count(), 2);
         assert_eq!(config.bundle.as_deref(), Some(Path::new("/srv/b")));
         assert_eq!((config.audit.file, config.metrics), (None, None));
+        let domain = config.svid.trust_domain.unwrap();
+        assert_eq!(domain.as_str(), "example.org");
+        assert_eq!(config.svid.scope, tidelock_wire::Scope::Workload);
+        assert_eq!(config.svid.lifetime, Duration::from_hours(1));
     }
 
     #[test]
@@ -335,6 +346,9 @@ mod tests {
             ("[audit]\nfile = 'x'", "audit.file"),
             ("[metrics]\nlisten = '0.0.0.0:1'", "metrics.listen"),
             ("[metrics]\nlisten = '[::]:1'", "metrics.listen"),
+            ("[svid]\ntrust-domain = 'A'", "svid.trust-domain"),
+            ("[svid]\nlifetime-seconds = 59", "svid.lifetime-seconds"),
+            ("[svid]\nlifetime-seconds = 604801", "svid.lifetime-seconds"),
         ] {
             let told = error(text);
             assert!(told.starts_with(&format!("t.toml: {key}: ")), "{told}");

@@ -23,6 +23,7 @@ pub(super) struct Raw {
     pub(super) runtime_dir: PathBuf,
     pub(super) concurrent: NonZeroUsize,
     pub(super) policy: Policy,
+    pub(super) svid: Svid,
     pub(super) attest: Attest,
     pub(super) admin: Admin,
     pub(super) audit: Audit,
@@ -57,6 +58,21 @@ pub(super) enum Algorithm {
     Rs256,
     Es256,
     Hs256,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Svid {
+    pub(super) trust_domain: Option<String>,
+    pub(super) scope: Scope,
+    pub(super) lifetime_seconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Scope {
+    Process,
+    Workload,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,10 +148,21 @@ impl Default for Raw {
             runtime_dir: "/run/tidelock".into(),
             concurrent: size(64),
             policy: Policy::default(),
+            svid: Svid::default(),
             attest: Attest::default(),
             admin: Admin::default(),
             audit: Audit::default(),
             metrics: Metrics::default(),
+        }
+    }
+}
+
+impl Default for Svid {
+    fn default() -> Self {
+        Self {
+            trust_domain: None,
+            scope: Scope::Process,
+            lifetime_seconds: 3600,
         }
     }
 }

@@ -74,8 +74,8 @@ impl Keeper {
         let server = Arc::clone(&self.server);
         let listening = async {
             loop {
-                match session.question().await {
-                    Ok(question) => server.take(session, question).await,
+                match session.asked().await {
+                    Ok(asked) => server.take(session, asked).await,
                     Err(error) => break error,
                 }
             }

@@ -15,6 +15,6 @@ pub use self::{
     greeting::GreetingError,
     keeper::Keeper,
     place::{OpenError, Place},
-    session::{Question, Session, SessionError},
+    session::{Asked, Question, Session, SessionError},
     view::{View, Views},
 };

@@ -12,8 +12,8 @@ use std::{
 };
 
 use tidelock_wire::{
-    Answer, DecodeError, Direction, EncodeError, Frame, Hello, MAX_FRAME, Refusal, Request, Status,
-    Verdict,
+    Answer, Ask, DecodeError, Direction, EncodeError, Frame, Hello, Issued, MAX_FRAME, Refusal,
+    Request, Status, Verdict,
 };
 use tokio::{sync::oneshot, time::timeout};
 
@@ -74,6 +74,32 @@ pub struct Question {
     pub facts: Facts,
 }
 
+/// What the kernel asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// For a verdict.
+    Verdict(Question),
+    /// For an SVID, for the process and connection of a question whose verdict was mTLS.
+    Svid {
+        /// That question, under the number of the SVID.
+        question: Question,
+        /// The request, in DER.
+        csr: Vec<u8>,
+    },
+}
+
+impl Question {
+    fn new(id: u64, ask: &Ask<'_>) -> Self {
+        Self {
+            id,
+            direction: ask.direction,
+            local: ask.local,
+            remote: ask.remote,
+            facts: Facts::of_task(&ask.task),
+        }
+    }
+}
+
 /// An answer to a request of ours.
 #[derive(Debug)]
 enum Reply {
@@ -112,25 +138,23 @@ impl Session {
     ///
     /// # Errors
     /// When there is nothing more to hear.
-    pub async fn question(&self) -> Result<Question, SessionError> {
+    pub async fn asked(&self) -> Result<Asked, SessionError> {
         let mut buffer = [0; MAX_FRAME];
         loop {
             let bytes = self.channel.receive(&mut buffer).await?;
             let frame = Frame::<Answer<'_>>::decode(bytes).map_err(SessionError::Nonsense)?;
             match frame.message {
-                Answer::Ask(ask) => {
-                    return Ok(Question {
-                        id: frame.id,
-                        direction: ask.direction,
-                        local: ask.local,
-                        remote: ask.remote,
-                        facts: Facts::of_task(&ask.task),
+                Answer::Ask(ask) => return Ok(Asked::Verdict(Question::new(frame.id, &ask))),
+                Answer::Sign(sign) => {
+                    return Ok(Asked::Svid {
+                        question: Question::new(frame.id, &sign.ask),
+                        csr: sign.csr.to_owned(),
                     });
                 }
                 Answer::Status(status) => self.settle(frame.id, Reply::Status(status)),
                 Answer::Refused(refusal) => self.settle(frame.id, Reply::Refused(refusal)),
-                // Only the first frame is one; nobody here asks for a self-test.
-                Answer::Hello(_) | Answer::SelfTest(_) => {
+                // Only the first frame is a hello, and nobody here asks for the others.
+                Answer::Hello(_) | Answer::SelfTest(_) | Answer::Done => {
                     tracing::warn!(id = frame.id, "the module says what nobody asked for");
                 }
             }
@@ -141,7 +165,7 @@ impl Session {
     ///
     /// # Errors
     /// When it is refused, or not answered.
-    pub async fn request(&self, request: Request) -> Result<Status, SessionError> {
+    pub async fn request(&self, request: Request<'_>) -> Result<Status, SessionError> {
         let name = match &request {
             Request::Configure(_) => "Configure",
             _ => "Status",
@@ -167,11 +191,19 @@ impl Session {
     ///
     /// # Errors
     /// When it cannot be said any more.
-    pub async fn answer(&self, id: u64, verdict: Verdict) -> Result<(), SessionError> {
+    pub async fn answer(&self, id: u64, verdict: Verdict<'_>) -> Result<(), SessionError> {
         self.send(id, &Request::Verdict(verdict)).await
     }
 
-    async fn send(&self, id: u64, request: &Request) -> Result<(), SessionError> {
+    /// Answers a request for an SVID.
+    ///
+    /// # Errors
+    /// When it cannot be said any more.
+    pub async fn issued(&self, id: u64, issued: Issued<'_>) -> Result<(), SessionError> {
+        self.send(id, &Request::Issued(issued)).await
+    }
+
+    async fn send(&self, id: u64, request: &Request<'_>) -> Result<(), SessionError> {
         let mut buffer = [0; MAX_FRAME];
         let message = *request;
         let len = Frame { id, message }.encode(&mut buffer)?;

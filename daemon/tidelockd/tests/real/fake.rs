@@ -16,7 +16,7 @@ use rustix::{
     },
 };
 use tidelock_wire::{
-    ABI_VERSION, Answer, Ask, Capabilities, Counters, EngineState, Frame, Hello, MAX_FRAME,
+    ABI_VERSION, Answer, Ask, Capabilities, Counters, EngineState, Frame, Hello, Issued, MAX_FRAME,
     Request, Settings, Status, Verdict, Version,
 };
 
@@ -116,9 +116,10 @@ impl Opened {
     }
 
     /// Hears something; none when the daemon has closed the device.
-    pub(crate) fn heard(&self) -> Option<Frame<Request>> {
-        let mut buffer = [0; MAX_FRAME];
-        let (len, _) = recv(&self.fd, &mut buffer, RecvFlags::empty()).unwrap();
+    pub(crate) fn heard(&self) -> Option<Frame<Request<'static>>> {
+        // For as long as the test runs.
+        let buffer = vec![0; MAX_FRAME].leak();
+        let (len, _) = recv(&self.fd, &mut *buffer, RecvFlags::empty()).unwrap();
         (len > 0).then(|| Frame::decode(&buffer[..len]).unwrap())
     }
 
@@ -139,11 +140,21 @@ impl Opened {
     }
 
     /// Waits for a verdict; tells how it goes meanwhile, when it is asked.
-    pub(crate) fn verdict(&self) -> (u64, Verdict) {
+    pub(crate) fn verdict(&self) -> (u64, Verdict<'static>) {
         loop {
             let frame = self.heard().expect("the device is closed");
             if let Request::Verdict(verdict) = frame.message {
                 return (frame.id, verdict);
+            }
+        }
+    }
+
+    /// Waits for what came of a request for an SVID.
+    pub(crate) fn issued(&self) -> (u64, Issued<'static>) {
+        loop {
+            let frame = self.heard().expect("the device is closed");
+            if let Request::Issued(issued) = frame.message {
+                return (frame.id, issued);
             }
         }
     }

@@ -16,3 +16,4 @@ mod home;
 mod https;
 mod server;
 mod subjects;
+mod svids;

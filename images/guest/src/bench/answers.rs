@@ -13,7 +13,7 @@ use crate::{
 /// How every question is answered.
 #[derive(Clone, Copy)]
 pub(super) struct Rule {
-    pub(super) decision: Decision,
+    pub(super) decision: Decision<'static>,
     /// 0: the kernel keeps nothing, and asks each time.
     pub(super) ttl_ms: u32,
 }

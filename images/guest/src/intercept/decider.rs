@@ -14,7 +14,8 @@ use std::{
 
 use rustix::event::PollFlags;
 use tidelock_wire::{
-    Answer, Ask, Decision, Direction, Exempt, Frame, Mode, Request, Settings, Status, Verdict,
+    Answer, Ask, Decision, Direction, EncodeError, Exempt, Frame, Mode, Peer, Peers, Request,
+    Scope, Settings, SpiffeIdRef, Status, Terms, Verdict,
 };
 
 use crate::{
@@ -75,13 +76,26 @@ impl Keep {
 }
 
 /// Decides; none is to say nothing.
-type Rule = dyn Fn(&Seen) -> Option<Decision> + Send;
+type Rule = dyn Fn(&Seen) -> Option<Decision<'static>> + Send;
 
 /// A thread that has the device open and answers by a rule.
 pub(crate) struct Decider {
     stop: Arc<AtomicBool>,
     seen: Arc<Mutex<Vec<Seen>>>,
     thread: Option<JoinHandle<Checked<()>>>,
+}
+
+/// A decision for mTLS: as a workload of a domain, with any other of it.
+pub(crate) fn mtls() -> Checked<Decision<'static>> {
+    let wrong = |error: EncodeError| Failure::Assertion(format!("terms of mTLS: {error}"));
+    let own = SpiffeIdRef::parse(b"spiffe://a.test/b").map_err(|error| wrong(error.into()))?;
+    // For as long as the guest runs.
+    let buffer = Box::leak(Box::new([0; 64]));
+    Ok(Decision::Mtls(Terms {
+        scope: Scope::Process,
+        own,
+        peers: Peers::encode([Peer::Domain(own.trust_domain())], buffer).map_err(wrong)?,
+    }))
 }
 
 /// Puts a mode in force and lets go of the device.
@@ -105,7 +119,7 @@ pub(crate) fn configure(mode: Mode, deadline_ms: u32) -> Checked<Status> {
 impl Decider {
     /// Begins to decide.
     pub(crate) fn start(
-        rule: impl Fn(&Seen) -> Option<Decision> + Send + 'static,
+        rule: impl Fn(&Seen) -> Option<Decision<'static>> + Send + 'static,
     ) -> Checked<Self> {
         Self::keeping(Keep::Long, rule)
     }
@@ -113,7 +127,7 @@ impl Decider {
     /// Begins to decide, with verdicts that are kept for so long.
     pub(crate) fn keeping(
         keep: Keep,
-        rule: impl Fn(&Seen) -> Option<Decision> + Send + 'static,
+        rule: impl Fn(&Seen) -> Option<Decision<'static>> + Send + 'static,
     ) -> Checked<Self> {
         let device = Device::try_open(Wait::Never).map_err(Failure::system("open the device"))?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -185,7 +199,7 @@ fn decide(
     Ok(())
 }
 
-fn answer(device: &Device, id: u64, decision: Decision, keep: Keep) -> Checked<()> {
+fn answer(device: &Device, id: u64, decision: Decision<'_>, keep: Keep) -> Checked<()> {
     let verdict = Request::Verdict(Verdict {
         decision,
         reason: 7,

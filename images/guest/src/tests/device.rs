@@ -202,7 +202,11 @@ fn unwaiting() -> Checked<Device> {
 }
 
 /// Writes each of `frames`: all must be refused with `errno`, and counted.
-fn refuse_all(report: &mut Report, frames: &[frames::Bad], errno: Errno) -> Checked<String> {
+pub(super) fn refuse_all(
+    report: &mut Report,
+    frames: &[frames::Bad],
+    errno: Errno,
+) -> Checked<String> {
     module::load()?;
     let device = unwaiting()?;
     let count = u64::try_from(frames.len()).unwrap_or(u64::MAX);

@@ -47,7 +47,7 @@ pub(super) fn garbage() -> Checked<Vec<Bad>> {
     for kind in 0..=u8::MAX {
         let mut bytes = good.clone();
         bytes[3] = kind;
-        if Frame::<Request>::decode(&bytes).is_err() {
+        if Frame::<Request<'_>>::decode(&bytes).is_err() {
             frames.push(bad(format!("kind {kind:#04x}"), bytes));
         }
     }
@@ -86,7 +86,7 @@ fn noise() -> impl Iterator<Item = Bad> {
     };
     (0..RANDOM)
         .map(draw)
-        .filter(|frame| Frame::<Request>::decode(&frame.bytes).is_err())
+        .filter(|frame| Frame::<Request<'_>>::decode(&frame.bytes).is_err())
 }
 
 /// Longer than any frame, whatever they say. EMSGSIZE.
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn all_are_refused_by_the_codec_for_the_reason_they_are_made_for() {
         for frame in garbage().unwrap() {
-            let error = Frame::<Request>::decode(&frame.bytes).unwrap_err();
+            let error = Frame::<Request<'_>>::decode(&frame.bytes).unwrap_err();
             assert!(
                 !matches!(error, DecodeError::TooLong { .. }),
                 "{}: {error}",
@@ -164,7 +164,7 @@ mod tests {
             );
         }
         for frame in oversized().unwrap() {
-            let error = Frame::<Request>::decode(&frame.bytes).unwrap_err();
+            let error = Frame::<Request<'_>>::decode(&frame.bytes).unwrap_err();
             assert!(
                 matches!(error, DecodeError::TooLong { .. }),
                 "{}: {error}",
@@ -172,7 +172,7 @@ mod tests {
             );
         }
         for frame in truncated().unwrap() {
-            let error = Frame::<Request>::decode(&frame.bytes).unwrap_err();
+            let error = Frame::<Request<'_>>::decode(&frame.bytes).unwrap_err();
             let short = matches!(
                 error,
                 DecodeError::Truncated { .. } | DecodeError::Length { .. }

@@ -6,6 +6,7 @@ mod corpus;
 mod daemon;
 mod device;
 mod frames;
+mod identities;
 mod load;
 mod policy;
 mod selftest;
@@ -81,6 +82,7 @@ const TESTS: &[&[Test]] = &[
     daemon::TESTS,
     // Those that share a machine stand together.
     device::TESTS,
+    identities::TESTS,
     selftest::TESTS,
     shares::TESTS,
     policy::TESTS[0],

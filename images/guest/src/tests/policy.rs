@@ -81,12 +81,12 @@ fn connects_to(seen: &Seen, address: &str) -> bool {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a rule may also say nothing")]
-fn everything(_: &Seen) -> Option<Decision> {
+fn everything(_: &Seen) -> Option<Decision<'static>> {
     Some(Decision::Plain)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a rule may also say nothing")]
-fn nothing(_: &Seen) -> Option<Decision> {
+fn nothing(_: &Seen) -> Option<Decision<'static>> {
     Some(Decision::Deny)
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `policy.`: what is bounded is bounded for each user and control group, too.
 
-use tidelock_wire::{Answer, Decision, Mode, Request, Status};
+use tidelock_wire::{Decision, Mode, Status};
 
 use super::{MIDDLE, Report, SHORT, Test, shared};
 use crate::{
     device::Device,
-    failure::{Checked, Failure, ensure},
+    failure::{Checked, ensure},
     intercept::{self, Actor, Decider, configure},
 };
 
@@ -31,10 +31,7 @@ const OTHERS: [u32; 3] = [1000, 1001, 1002];
 
 fn status() -> Checked<Status> {
     let (device, _) = Device::greet()?;
-    match device.ask(1, Request::Status)?.frame()?.message {
-        Answer::Status(status) => Ok(status),
-        other => Err(Failure::Assertion(format!("Status came to {other:?}"))),
-    }
+    device.status(1)
 }
 
 /// Who asks too much is refused, and another is not.

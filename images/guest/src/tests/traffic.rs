@@ -31,7 +31,7 @@ fn switch(to: &str) -> Checked<()> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a rule may also say nothing")]
-fn everything(_: &Seen) -> Option<Decision> {
+fn everything(_: &Seen) -> Option<Decision<'static>> {
     Some(Decision::Plain)
 }
 

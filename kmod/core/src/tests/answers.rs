@@ -2,8 +2,8 @@
 //! What the core answers by itself.
 
 use tidelock_wire::{
-    Answer, Capabilities, EngineState, Frame, HEADER_LEN, Hello, MAX_FRAME, Passed, Refusal,
-    Request, SelfTestOutcome, SelfTestReport, StackUse,
+    Answer, Capabilities, EngineState, Frame, HEADER_LEN, Hello, MAX_ANSWER, MAX_FRAME, Passed,
+    Refusal, Request, SelfTestOutcome, SelfTestReport, StackUse,
 };
 
 use super::{answer, request, written};
@@ -61,7 +61,7 @@ fn what_is_no_request_is_refused_by_its_errno() {
         Errno::Protocol
     );
     let mut order = Order::status(99);
-    let out = &mut [0; MAX_FRAME - 1];
+    let out = &mut [0; MAX_ANSWER - 1];
     let short = serve::frame(&request(&Request::SelfTest), out, &mut order);
     assert_eq!((short, order), (Err(Errno::NoSpace), Order::NONE));
 }

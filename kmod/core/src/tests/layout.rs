@@ -3,7 +3,7 @@
 
 use core::mem::{align_of, offset_of, size_of};
 
-use tidelock_wire::Counters;
+use tidelock_wire::{Counters, MAX_ANSWER, MAX_FRAME};
 
 use crate::{
     facts::{AddressFacts, AskFacts, HelloFacts, StatusFacts, TextFacts},
@@ -27,6 +27,12 @@ macro_rules! layout {
         let of = (size_of::<$type>(), align_of::<$type>());
         assert_eq!(of, ($size, $align), stringify!($type));
     }};
+}
+
+/// `TDL_FRAME_MAX` and `TDL_ANSWER_MAX`.
+#[test]
+fn of_frames() {
+    assert_eq!((MAX_FRAME, MAX_ANSWER), (16 * 1024, 256));
 }
 
 #[test]

@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 
 use tidelock_wire::{
-    Answer, Counters, Decision, Exempt, Frame, MAX_EXEMPT, MAX_FRAME, Mode, Prefix, Request,
-    Settings, Verdict,
+    Answer, Bundle, Certificates, Counters, Decision, Exempt, Frame, Issued, MAX_EXEMPT, MAX_FRAME,
+    Mode, Peer, Peers, Prefix, Refusal, Request, Revocation, Revoked, Scope, Settings, SpiffeIdRef,
+    Terms, TrustDomainRef, Verdict,
 };
 
 use super::{request, written};
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// The order that `message` becomes; there is no answer yet.
-fn order(message: &Request) -> Order {
+fn order(message: &Request<'_>) -> Order {
     let mut out = [0xa5; MAX_FRAME];
     let mut order = Order::NONE;
     let len = serve::frame(&request(message), &mut out, &mut order);
@@ -90,7 +91,14 @@ fn for_as_many_or_as_few_prefixes_as_there_may_be() {
 
 #[test]
 fn for_verdicts() {
-    let decisions = [Decision::Deny, Decision::Plain, Decision::Mtls];
+    let mut buffer = [0; 100];
+    let own = SpiffeIdRef::parse(b"spiffe://a.test/b").unwrap();
+    let terms = Terms {
+        scope: Scope::Process,
+        own,
+        peers: Peers::encode([Peer::Workload(own)], &mut buffer).unwrap(),
+    };
+    let decisions = [Decision::Deny, Decision::Plain, Decision::Mtls(terms)];
     for (decision, number) in decisions.into_iter().zip(1..) {
         let verdict = Verdict {
             decision,
@@ -108,6 +116,27 @@ fn for_verdicts() {
             ..Order::NONE
         };
         assert_eq!(order(&Request::Verdict(verdict)), expected);
+    }
+}
+
+#[test]
+fn there_is_none_for_an_svid_that_nobody_asked_for() {
+    assert_eq!(order(&Request::Issued(Issued::Refused(1))), Order::NONE);
+}
+
+#[test]
+fn what_this_module_cannot_do_is_refused() {
+    let bundle = Bundle {
+        domain: TrustDomainRef::parse(b"a.test").unwrap(),
+        authorities: Certificates::NONE,
+    };
+    let revocation = Revocation {
+        what: Revoked::Authority([1; 32]),
+        until: 0,
+    };
+    for message in [Request::Bundle(bundle), Request::Revoke(revocation)] {
+        let refused = super::answer(&message).message;
+        assert_eq!(refused, Answer::Refused(Refusal::Unsupported));
     }
 }
 

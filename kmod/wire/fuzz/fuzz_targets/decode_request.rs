@@ -6,6 +6,6 @@ use tidelock_wire::Request;
 use tidelock_wire_fuzz::{decode, mended};
 
 fuzz_target!(|bytes: &[u8]| {
-    decode::<Request>(bytes);
-    decode::<Request>(&mended(bytes));
+    decode::<Request<'_>>(bytes);
+    decode::<Request<'_>>(&mended(bytes));
 });

@@ -26,7 +26,7 @@ fn the_header() {
     let id = 0x0102_0304_0506_0708;
     assert_eq!(
         encoded(&Frame { id, message }),
-        [b'T', b'D', 1, 1, 0, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1]
+        [b'T', b'D', 2, 1, 0, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1]
     );
 }
 
@@ -64,9 +64,71 @@ fn settings() {
 
 #[test]
 fn a_verdict() {
-    let message = Request::Verdict(samples::verdict());
     // Decision, reason, time to live, generation.
-    assert_bytes(message, 0x10, &[&[3], &[1, 2, 3, 4], &[1, 2, 3, 0], &WIDE]);
+    let pieces: &[&[u8]] = &[&[2], &[1, 2, 3, 4], &[1, 2, 3, 0], &WIDE];
+    assert_bytes(Request::Verdict(samples::plain()), 0x10, pieces);
+    let deny = Verdict {
+        decision: Decision::Deny,
+        ..samples::plain()
+    };
+    let mut pieces = pieces.to_vec();
+    pieces[0] = &[1];
+    assert_bytes(Request::Verdict(deny), 0x10, &pieces);
+    pieces[0] = &[3];
+    pieces.extend([
+        // Scope, own identity.
+        [2].as_slice(),
+        &[17, 0],
+        b"spiffe://a.test/b",
+        // How many peers: a workload, a domain.
+        &[2],
+        &[1, 17, 0],
+        b"spiffe://b.test/c",
+        &[2, 6, 0],
+        b"d.test",
+    ]);
+    assert_bytes(Request::Verdict(samples::verdict()), 0x10, &pieces);
+    let terms = Terms {
+        scope: Scope::Process,
+        ..samples::terms()
+    };
+    let verdict = Verdict {
+        decision: Decision::Mtls(terms),
+        ..samples::verdict()
+    };
+    pieces[4] = &[1];
+    assert_bytes(Request::Verdict(verdict), 0x10, &pieces);
+}
+
+/// How many, and each with its length.
+const CERTIFICATES: [&[u8]; 5] = [&[2], &[4, 0], b"leaf", &[6, 0], b"issuer"];
+
+#[test]
+fn what_came_of_a_request_for_an_svid() {
+    let svid = Issued::Svid(samples::certificates());
+    let pieces = [[[1].as_slice()].as_slice(), &CERTIFICATES].concat();
+    assert_bytes(Request::Issued(svid), 0x11, &pieces);
+    let refused = Issued::Refused(0x0403_0201);
+    assert_bytes(Request::Issued(refused), 0x11, &[&[2], &[1, 2, 3, 4]]);
+}
+
+#[test]
+fn a_bundle() {
+    let domain: [&[u8]; 2] = [&[6, 0], b"a.test"];
+    let pieces = [domain.as_slice(), &CERTIFICATES].concat();
+    assert_bytes(Request::Bundle(samples::bundle()), 0x12, &pieces);
+    let pieces = [domain.as_slice(), &[&[0]]].concat();
+    assert_bytes(Request::Bundle(samples::withdrawn()), 0x12, &pieces);
+}
+
+#[test]
+fn a_revocation() {
+    let message = |what| Request::Revoke(samples::revocation(what));
+    // Until when, what.
+    let pieces: &[&[u8]] = &[&WIDE, &[1], &[17, 0], b"spiffe://a.test/b"];
+    assert_bytes(message(samples::workload()), 0x13, pieces);
+    let key: Vec<u8> = (100..132).collect();
+    assert_bytes(message(samples::authority()), 0x13, &[&WIDE, &[2], &key]);
 }
 
 #[test]
@@ -121,6 +183,11 @@ fn a_refusal() {
 }
 
 #[test]
+fn that_something_is_done() {
+    assert_bytes(Answer::Done, 0x85, &[]);
+}
+
+#[test]
 fn a_status() {
     let counters: Vec<u8> = (21..33_u64).flat_map(u64::to_le_bytes).collect();
     assert_bytes(
@@ -169,6 +236,8 @@ fn an_ask() {
         b"/",
     ];
     assert_bytes(Answer::Ask(samples::ask()), 0x90, pieces);
+    let signed = [pieces, &[&[7, 0], b"request"]].concat();
+    assert_bytes(Answer::Sign(samples::sign()), 0x91, &signed);
     let task = Task {
         executable_path: Text::Unknown,
         cgroup_path: Text::Whole(b""),

@@ -77,7 +77,9 @@ fn the_limits_are_these() {
     assert_eq!(DEADLINE_MS, 10..=60_000);
     assert_eq!(MAX_TTL_MS, 86_400_000, "a day");
     assert_eq!(Verdict::KERNEL_REASONS, 0xffff_0000);
-    assert_eq!((MAX_EXEMPT, MAX_PATH, MAX_FRAME), (32, 1536, 4096));
+    assert_eq!((MAX_EXEMPT, MAX_PATH, MAX_FRAME), (32, 1536, 16384));
+    assert_eq!((MAX_LIST, MAX_CSR), (12_288, 2560));
+    assert_eq!((MAX_PEERS, MAX_AUTHORITIES), (64, 16));
 }
 
 #[test]
@@ -102,15 +104,20 @@ fn numbers_mean_one_thing_each() {
     for number in 0..=u8::MAX {
         let direction = Direction::from_number(number).map(Direction::number);
         assert_eq!(direction, (1..=2).contains(&number).then_some(number));
-        let decision = Decision::from_number(number).map(Decision::number);
-        assert_eq!(decision, (1..=3).contains(&number).then_some(number));
+        let scope = Scope::from_number(number).map(Scope::number);
+        assert_eq!(scope, (1..=2).contains(&number).then_some(number));
         let mode = Mode::from_number(number).map(Mode::number);
         assert_eq!(mode, (1..=3).contains(&number).then_some(number));
     }
     let numbers = [Direction::Connect.number(), Direction::Accept.number()];
     assert_eq!(numbers, [1, 2]);
-    let decisions = [Decision::Deny, Decision::Plain, Decision::Mtls];
-    assert_eq!(decisions.map(Decision::number), [1, 2, 3]);
+    let decisions = [
+        Decision::Deny,
+        Decision::Plain,
+        Decision::Mtls(samples::terms()),
+    ];
+    assert_eq!(decisions.map(|decision| decision.number()), [1, 2, 3]);
+    assert_eq!([Scope::Process, Scope::Workload].map(Scope::number), [1, 2]);
     let modes = [Mode::Off, Mode::Permissive, Mode::Enforce];
     assert_eq!(modes.map(Mode::number), [1, 2, 3]);
     assert_eq!(
@@ -139,6 +146,112 @@ fn the_longest_question_and_settings_fit() {
     assert_eq!(bytes.len(), 3231);
     assert!(bytes.len() <= MAX_FRAME);
     assert_eq!(Frame::decode(&bytes), Ok(frame));
+}
+
+/// Each frame fits, with the longest of all that it holds.
+#[test]
+fn the_longest_of_each_kind_fit() {
+    let path = vec![b'x'; MAX_PATH];
+    let csr = vec![1; MAX_CSR];
+    let sign = Sign {
+        ask: Ask {
+            task: Task {
+                executable_path: Text::Whole(&path),
+                cgroup_path: Text::Whole(&path),
+                ..samples::ask().task
+            },
+            ..samples::ask()
+        },
+        csr: &csr,
+    };
+    assert!(encoded(&answer(Answer::Sign(sign))).len() <= MAX_FRAME);
+    // The longest list there is, behind the longest name.
+    let der = vec![1; MAX_LIST - 2];
+    let list = samples::list(&[Certificate::new(&der).unwrap()]);
+    let name = [b'a'; 255];
+    let bundle = Bundle {
+        domain: TrustDomainRef::parse(&name).unwrap(),
+        authorities: list,
+    };
+    assert!(encoded(&request(Request::Bundle(bundle))).len() <= MAX_FRAME);
+    let chain = Request::Issued(Issued::Svid(list));
+    assert!(encoded(&request(chain)).len() <= MAX_FRAME);
+    // Peers have a kind, a length, and 2,048 bytes: five of them, and one that fills up the rest.
+    let id = |len: usize| [b"spiffe://a/".as_slice(), &vec![b'b'; len - 11]].concat();
+    let (own, last) = (id(2048), id(MAX_LIST - 5 * 2051 - 3));
+    let own = SpiffeIdRef::parse(&own).unwrap();
+    let mut peers = vec![Peer::Workload(own); 5];
+    peers.push(Peer::Workload(SpiffeIdRef::parse(&last).unwrap()));
+    let terms = Terms {
+        own,
+        peers: samples::list(&peers),
+        ..samples::terms()
+    };
+    let verdict = Verdict {
+        decision: Decision::Mtls(terms),
+        ..samples::verdict()
+    };
+    let bytes = encoded(&request(Request::Verdict(verdict)));
+    assert_eq!(bytes.len(), HEADER_LEN + 17 + 1 + 2 + 2048 + 1 + MAX_LIST);
+    assert!(bytes.len() <= MAX_FRAME);
+}
+
+fn request(message: Request<'_>) -> Frame<Request<'_>> {
+    Frame { id: 1, message }
+}
+
+fn answer(message: Answer<'_>) -> Frame<Answer<'_>> {
+    Frame { id: 1, message }
+}
+
+/// The module keeps room for the answer before it acts.
+#[test]
+fn what_is_answered_is_short() {
+    for (name, bytes) in samples::answers() {
+        // What comes unasked is of another kind.
+        if bytes[3] < 0x90 {
+            assert!(bytes.len() <= MAX_ANSWER, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_list_is_what_was_put_in() {
+    let peers = samples::terms().peers;
+    let found: Vec<Peer<'_>> = peers.iter().collect();
+    let wanted = [
+        Peer::Workload(samples::id("spiffe://b.test/c")),
+        Peer::Domain(samples::domain("d.test")),
+    ];
+    assert_eq!(found, wanted);
+    assert_eq!(peers.count(), 2);
+    let found: Vec<&[u8]> = samples::certificates()
+        .iter()
+        .map(Certificate::der)
+        .collect();
+    assert_eq!(found, [b"leaf".as_slice(), b"issuer"]);
+    assert_eq!(Certificates::NONE.iter().count(), 0);
+}
+
+#[test]
+fn a_list_that_is_too_long_for_its_buffer_or_its_count_is_none() {
+    let peer = Peer::Domain(samples::domain("d.test"));
+    let mut buffer = [0; 9 * 300];
+    let encode = |count, len: usize, buffer: &mut [u8]| {
+        Peers::encode(vec![peer; count], &mut buffer[..len]).map(|list| list.count())
+    };
+    assert_eq!(encode(2, 18, &mut buffer), Ok(2));
+    let short = EncodeError::Capacity { capacity: 17 };
+    assert_eq!(encode(2, 17, &mut buffer), Err(short));
+    assert_eq!(encode(255, 9 * 300, &mut buffer), Ok(255));
+    let many = EncodeError::Value {
+        field: "the number of a list's members",
+        value: 256,
+    };
+    assert_eq!(encode(256, 9 * 300, &mut buffer), Err(many));
+    assert_eq!(Certificate::new(&[]), None);
+    assert_eq!(Certificate::new(&vec![0; MAX_LIST + 1]), None);
+    assert!(Certificate::new(&vec![0; MAX_LIST]).is_some());
 }
 
 #[test]

@@ -20,12 +20,13 @@ proptest! {
 
     #[test]
     fn requests_round_trip(frame in request()) {
-        prop_assert_eq!(Frame::<Request>::decode(&encoded(&frame)), Ok(frame));
+        let bytes = encoded(&frame);
+        prop_assert_eq!(Frame::<Request<'_>>::decode(&bytes), Ok(frame));
     }
 
     #[test]
     fn what_one_direction_says_the_other_does_not(bytes in any_frame()) {
-        let (answer, request) = (Frame::<Answer<'_>>::decode(&bytes), Frame::<Request>::decode(&bytes));
+        let (answer, request) = (Frame::<Answer<'_>>::decode(&bytes), Frame::<Request<'_>>::decode(&bytes));
         prop_assert!(answer.is_ok() != request.is_ok());
         let kind = bytes[3];
         let other = answer.err().or(request.err());
@@ -34,12 +35,12 @@ proptest! {
 
     #[test]
     fn whatever_decodes_encodes_to_the_same_bytes(
-        bytes in prop_oneof![near_frame(), damaged(), vec(any::<u8>(), 0..MAX_FRAME + 2)],
+        bytes in prop_oneof![near_frame(), damaged(), vec(any::<u8>(), 0..400)],
     ) {
         if let Ok(frame) = Frame::<Answer<'_>>::decode(&bytes) {
             prop_assert_eq!(encoded(&frame), bytes.clone());
         }
-        if let Ok(frame) = Frame::<Request>::decode(&bytes) {
+        if let Ok(frame) = Frame::<Request<'_>>::decode(&bytes) {
             prop_assert_eq!(encoded(&frame), bytes);
         }
     }
@@ -57,7 +58,7 @@ proptest! {
         // Also where the header says the length that the rest has.
         for wrong in [bytes[..cut].to_vec(), declared(bytes[..cut].to_vec()), longer.clone(), declared(longer)] {
             prop_assert!(Frame::<Answer<'_>>::decode(&wrong).is_err());
-            prop_assert!(Frame::<Request>::decode(&wrong).is_err());
+            prop_assert!(Frame::<Request<'_>>::decode(&wrong).is_err());
         }
     }
 

@@ -21,6 +21,16 @@ pub(super) fn requests() -> Vec<Sample> {
         sample("configure", Request::Configure(settings())),
         sample("configure-nothing", Request::Configure(nothing)),
         sample("verdict", Request::Verdict(verdict())),
+        sample("verdict-plain", Request::Verdict(plain())),
+        sample("issued", Request::Issued(Issued::Svid(certificates()))),
+        sample(
+            "issued-refused",
+            Request::Issued(Issued::Refused(0x0403_0201)),
+        ),
+        sample("bundle", Request::Bundle(bundle())),
+        sample("bundle-withdrawn", Request::Bundle(withdrawn())),
+        sample("revoke-workload", Request::Revoke(revocation(workload()))),
+        sample("revoke-authority", Request::Revoke(revocation(authority()))),
         sample("fault", Request::Fault),
     ]
 }
@@ -58,8 +68,10 @@ pub(super) fn answers() -> Vec<Sample> {
         sample("self-test-failed", Answer::SelfTest(report(failed))),
         sample("refused", Answer::Refused(Refusal::Unsupported)),
         sample("status", Answer::Status(status())),
+        sample("done", Answer::Done),
         sample("ask", Answer::Ask(ask())),
         sample("ask-nameless", Answer::Ask(nameless)),
+        sample("sign", Answer::Sign(sign())),
     ]
 }
 
@@ -78,9 +90,82 @@ pub(super) fn hello() -> Hello {
     }
 }
 
-pub(super) fn verdict() -> Verdict {
+/// Members of a list, for as long as the test runs.
+pub(super) fn list<'m, M: Member<'static>, N: Member<'m>>(members: &[N]) -> List<'static, M> {
+    let buffer = vec![0; MAX_LIST + 100].leak();
+    List::encode(members.iter().copied(), buffer).unwrap()
+}
+
+pub(super) fn id(text: &'static str) -> SpiffeIdRef<'static> {
+    SpiffeIdRef::parse(text.as_bytes()).unwrap()
+}
+
+pub(super) fn domain(name: &'static str) -> TrustDomainRef<'static> {
+    TrustDomainRef::parse(name.as_bytes()).unwrap()
+}
+
+pub(super) fn terms() -> Terms<'static> {
+    let peers = [
+        Peer::Workload(id("spiffe://b.test/c")),
+        Peer::Domain(domain("d.test")),
+    ];
+    Terms {
+        scope: Scope::Workload,
+        own: id("spiffe://a.test/b"),
+        peers: list(&peers),
+    }
+}
+
+pub(super) fn certificates() -> Certificates<'static> {
+    list(&[b"leaf".as_slice(), b"issuer"].map(|der| Certificate::new(der).unwrap()))
+}
+
+pub(super) fn bundle() -> Bundle<'static> {
+    Bundle {
+        domain: domain("a.test"),
+        authorities: certificates(),
+    }
+}
+
+pub(super) fn withdrawn() -> Bundle<'static> {
+    Bundle {
+        authorities: Certificates::NONE,
+        ..bundle()
+    }
+}
+
+pub(super) fn workload() -> Revoked<'static> {
+    Revoked::Workload(id("spiffe://a.test/b"))
+}
+
+pub(super) fn authority() -> Revoked<'static> {
+    Revoked::Authority(core::array::from_fn(|at| u8::try_from(at + 100).unwrap()))
+}
+
+pub(super) fn revocation(what: Revoked<'static>) -> Revocation<'static> {
+    Revocation {
+        what,
+        until: 0x0807_0605_0403_0201,
+    }
+}
+
+pub(super) fn sign() -> Sign<'static> {
+    Sign {
+        ask: ask(),
+        csr: b"request",
+    }
+}
+
+pub(super) fn plain() -> Verdict<'static> {
     Verdict {
-        decision: Decision::Mtls,
+        decision: Decision::Plain,
+        ..verdict()
+    }
+}
+
+pub(super) fn verdict() -> Verdict<'static> {
+    Verdict {
+        decision: Decision::Mtls(terms()),
         reason: 0x0403_0201,
         ttl_ms: 0x0003_0201,
         generation: 0x0807_0605_0403_0201,
@@ -120,6 +205,12 @@ pub(super) fn status() -> Status {
             dropped: 32,
         },
     }
+}
+
+/// Of its payload.
+pub(super) fn ask_len() -> usize {
+    let message = Answer::Ask(ask());
+    encoded(&Frame { id: 7, message }).len() - HEADER_LEN
 }
 
 pub(super) fn ask() -> Ask<'static> {

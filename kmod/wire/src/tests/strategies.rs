@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! Any message, and what is nearly one.
 
-use std::{net::IpAddr, net::SocketAddr, vec::Vec};
+use std::{net::IpAddr, net::SocketAddr, ops::RangeInclusive, vec::Vec};
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -91,8 +91,85 @@ fn settings() -> impl Strategy<Value = Settings> {
     )
 }
 
-fn verdict() -> impl Strategy<Value = Verdict> {
-    let decision = prop::sample::select(&[Decision::Deny, Decision::Plain, Decision::Mtls]);
+/// Leaked, so that a message may be passed on: a test's process is short.
+fn leaked(text: &str) -> &'static [u8] {
+    Vec::from(text).leak()
+}
+
+fn workload() -> impl Strategy<Value = SpiffeIdRef<'static>> {
+    "spiffe://[a-z0-9._-]{1,9}(/[a-z][a-zA-Z0-9._-]{0,9}){1,3}"
+        .prop_map(|text| SpiffeIdRef::workload(leaked(&text)).unwrap())
+}
+
+fn domain() -> impl Strategy<Value = TrustDomainRef<'static>> {
+    "[a-z0-9._-]{1,20}".prop_map(|text| TrustDomainRef::parse(leaked(&text)).unwrap())
+}
+
+fn peer() -> impl Strategy<Value = Peer<'static>> {
+    prop_oneof![
+        workload().prop_map(Peer::Workload),
+        domain().prop_map(Peer::Domain),
+    ]
+}
+
+fn terms() -> impl Strategy<Value = Terms<'static>> {
+    let scope = prop::sample::select(&[Scope::Process, Scope::Workload]);
+    let peers = vec(peer(), 1..=usize::from(MAX_PEERS));
+    (scope, workload(), peers).prop_map(|(scope, own, peers)| Terms {
+        scope,
+        own,
+        peers: samples::list(&peers),
+    })
+}
+
+fn certificates(count: RangeInclusive<usize>) -> impl Strategy<Value = Certificates<'static>> {
+    let der = prop_oneof![9 => 1..40_usize, 1 => 700..=700_usize]
+        .prop_flat_map(|len| vec(any::<u8>(), len));
+    vec(der, count).prop_map(|list| {
+        let list: Vec<_> = list
+            .iter()
+            .map(|der| Certificate::new(der).unwrap())
+            .collect();
+        samples::list(&list)
+    })
+}
+
+fn issued() -> impl Strategy<Value = Issued<'static>> {
+    prop_oneof![
+        certificates(1..=4).prop_map(Issued::Svid),
+        (0..Verdict::KERNEL_REASONS).prop_map(Issued::Refused),
+    ]
+}
+
+fn bundle() -> impl Strategy<Value = Bundle<'static>> {
+    let authorities = certificates(0..=usize::from(MAX_AUTHORITIES));
+    (domain(), authorities).prop_map(|(domain, authorities)| Bundle {
+        domain,
+        authorities,
+    })
+}
+
+fn revocation() -> impl Strategy<Value = Revocation<'static>> {
+    let what = prop_oneof![
+        workload().prop_map(Revoked::Workload),
+        any::<[u8; 32]>().prop_map(Revoked::Authority),
+    ];
+    (what, any::<u64>()).prop_map(|(what, until)| Revocation { what, until })
+}
+
+fn sign() -> impl Strategy<Value = Sign<'static>> {
+    let csr = prop_oneof![1..40_usize, MAX_CSR..=MAX_CSR]
+        .prop_flat_map(|len| vec(any::<u8>(), len))
+        .prop_map(|bytes| &*bytes.leak());
+    (ask(), csr).prop_map(|(ask, csr)| Sign { ask, csr })
+}
+
+fn verdict() -> impl Strategy<Value = Verdict<'static>> {
+    let decision = prop_oneof![
+        Just(Decision::Deny),
+        Just(Decision::Plain),
+        terms().prop_map(Decision::Mtls),
+    ];
     let reason = 0..Verdict::KERNEL_REASONS;
     (decision, reason, 0..=MAX_TTL_MS, any::<u64>()).prop_map(
         |(decision, reason, ttl_ms, generation)| Verdict {
@@ -190,18 +267,23 @@ pub(super) fn answer() -> impl Strategy<Value = Frame<Answer<'static>>> {
         hello().prop_map(Answer::Hello),
         report().prop_map(Answer::SelfTest),
         Just(Answer::Refused(Refusal::Unsupported)),
+        Just(Answer::Done),
         status().prop_map(Answer::Status),
         ask().prop_map(Answer::Ask),
+        sign().prop_map(Answer::Sign),
     ];
     (any::<u64>(), message).prop_map(|(id, message)| Frame { id, message })
 }
 
-pub(super) fn request() -> impl Strategy<Value = Frame<Request>> {
+pub(super) fn request() -> impl Strategy<Value = Frame<Request<'static>>> {
     let message = prop_oneof![
         Just(Request::SelfTest),
         Just(Request::Status),
         settings().prop_map(Request::Configure),
         verdict().prop_map(Request::Verdict),
+        issued().prop_map(Request::Issued),
+        bundle().prop_map(Request::Bundle),
+        revocation().prop_map(Request::Revoke),
         Just(Request::Fault),
     ];
     (any::<u64>(), message).prop_map(|(id, message)| Frame { id, message })
@@ -227,8 +309,7 @@ pub(super) fn near_frame() -> impl Strategy<Value = Vec<u8>> {
     (kind, any::<u64>(), vec(byte, 0..180)).prop_map(|(kind, id, payload)| {
         // Longer payloads are cut to the one length that the kind has, where it has one.
         let len = match kind {
-            0x01 | 0x02 | 0x7f => 0,
-            0x10 => 17,
+            0x01 | 0x02 | 0x7f | 0x85 => 0,
             0x81 => 34,
             0x82 => 25,
             0x83 => 4,

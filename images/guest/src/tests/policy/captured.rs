@@ -29,7 +29,7 @@ const ACCEPT_DENIED: u16 = 7004;
 const ACCEPT_UNDECIDED: u16 = 7005;
 const PORTS: [u16; 5] = [ALLOWED, DENIED, UNDECIDED, ACCEPT_DENIED, ACCEPT_UNDECIDED];
 
-fn rule(seen: &Seen) -> Option<Decision> {
+fn rule(seen: &Seen) -> Option<Decision<'static>> {
     let port = match seen.direction {
         Direction::Connect => seen.remote.port(),
         Direction::Accept => seen.local.port(),

@@ -205,7 +205,8 @@ fn kept(report: &mut Report) -> Checked<String> {
 fn mtls_is_refused(_: &mut Report) -> Checked<String> {
     begin(Mode::Enforce, LONG_MS)?;
     let server = server(SERVER)?;
-    let decider = Decider::start(|_| Some(Decision::Mtls))?;
+    let mtls = intercept::mtls()?;
+    let decider = Decider::start(move |_| Some(mtls))?;
     Actor::start(&format!("connect {SERVER}"))?.says("CONNREFUSED")?;
     server.is_silent(Duration::from_millis(100))?;
     decider.stop()?;

@@ -25,8 +25,8 @@ const CLIENT: &str = "connect send recv";
 
 /// Who connects is let in at once, who accepts is decided by a rule of its own.
 fn accepting(
-    rule: impl Fn(&Seen) -> Option<Decision> + Send + 'static,
-) -> impl Fn(&Seen) -> Option<Decision> + Send + 'static {
+    rule: impl Fn(&Seen) -> Option<Decision<'static>> + Send + 'static,
+) -> impl Fn(&Seen) -> Option<Decision<'static>> + Send + 'static {
     move |seen| match seen.direction {
         Direction::Connect => Some(Decision::Plain),
         Direction::Accept => rule(seen),

@@ -136,7 +136,7 @@ fn without(told: &[Vec<String>]) -> String {
 fn like_a_slow_network(
     scripts: &[&str],
     end: &str,
-    rule: impl Fn(&Seen) -> Option<Decision> + Send + 'static,
+    rule: impl Fn(&Seen) -> Option<Decision<'static>> + Send + 'static,
 ) -> Checked<Vec<Vec<String>>> {
     net::bring_up_loopback()?;
     let mut slow = Actor::start(&format!("echo-slow {SERVER} {end}"))?;
