@@ -3,11 +3,11 @@
 //!
 //! In production the daemon's authority signs SVIDs; none lives in the kernel.
 
-use alloc::{vec, vec::Vec};
+use alloc::{sync::Arc, vec, vec::Vec};
 use core::time::Duration;
 
 use crate::{
-    Identity, Platform, SecretKey, SpiffeId, TlsError, TrustBundle, TrustDomain,
+    Allowed, Expected, Identity, Platform, SecretKey, SpiffeId, TlsError, Trust, TrustDomain,
     x509::{Template, usage},
 };
 
@@ -15,23 +15,43 @@ use crate::{
 const LIFETIME: Duration = Duration::from_hours(1);
 const LEEWAY: Duration = Duration::from_mins(1);
 
-/// An authority over one trust domain.
+/// An authority over one trust domain: a root, or an intermediate below one.
 pub(crate) struct Authority {
     domain: TrustDomain,
     key: SecretKey,
+    name: &'static str,
     certificate: Vec<u8>,
+    /// Of the root, where this is none.
+    root: Option<Vec<u8>>,
 }
 
 impl Authority {
-    /// A new authority with a new key.
+    /// A new root with a new key.
     #[inline(never)]
     pub(crate) fn new<P: Platform>(domain: TrustDomain) -> Result<Self, TlsError> {
         let key = SecretKey::generate::<P>()?;
-        let certificate = certificate::<P>(&Profile::Authority, &key, &key)?;
+        let certificate = certificate::<P>(&Profile::Authority(ROOT), &key, (ROOT, &key))?;
         Ok(Self {
             domain,
             key,
+            name: ROOT,
             certificate,
+            root: None,
+        })
+    }
+
+    /// A new intermediate below this root.
+    #[inline(never)]
+    pub(crate) fn intermediate<P: Platform>(&self) -> Result<Self, TlsError> {
+        let key = SecretKey::generate::<P>()?;
+        let profile = Profile::Authority(INTERMEDIATE);
+        let certificate = certificate::<P>(&profile, &key, (self.name, &self.key))?;
+        Ok(Self {
+            domain: self.domain.clone(),
+            key,
+            name: INTERMEDIATE,
+            certificate,
+            root: Some(self.certificate.clone()),
         })
     }
 
@@ -39,14 +59,29 @@ impl Authority {
     #[inline(never)]
     pub(crate) fn issue<P: Platform>(&self, id: &SpiffeId) -> Result<Identity, TlsError> {
         let key = SecretKey::generate::<P>()?;
-        let certificate = certificate::<P>(&Profile::Svid(vec![id.as_str()]), &key, &self.key)?;
-        Identity::new(key, certificate)
+        let profile = Profile::Svid(vec![id.as_str()]);
+        let leaf = certificate::<P>(&profile, &key, (self.name, &self.key))?;
+        // A root is in the trust bundle alone.
+        let above = self.root.as_ref().map(|_| self.certificate.as_slice());
+        Identity::new(key, [leaf.as_slice()].into_iter().chain(above))
     }
 
     /// What makes others trust it.
     #[inline(never)]
-    pub(crate) fn bundle(&self) -> Result<TrustBundle, TlsError> {
-        TrustBundle::new(self.domain.clone(), [self.certificate.as_slice()])
+    pub(crate) fn trust(&self) -> Result<Arc<Trust>, TlsError> {
+        let root = self.root.as_ref().unwrap_or(&self.certificate);
+        let trust = Trust::nobody().with_bundle(self.domain.clone(), [root.as_slice()])?;
+        Ok(Arc::new(trust))
+    }
+
+    /// Everybody of its domain.
+    pub(crate) fn everybody(&self) -> Expected {
+        Expected::any_of([Allowed::Domain(self.domain.clone())])
+    }
+
+    #[cfg(test)]
+    pub(crate) fn certificate(&self) -> &[u8] {
+        &self.certificate
     }
 
     /// A certificate of another shape than [`Self::issue`] gives.
@@ -56,14 +91,14 @@ impl Authority {
         profile: &Profile<'_>,
         key: &SecretKey,
     ) -> Result<Vec<u8>, TlsError> {
-        certificate::<P>(profile, key, &self.key)
+        certificate::<P>(profile, key, (self.name, &self.key))
     }
 }
 
 /// The shape of a certificate.
 pub(crate) enum Profile<'a> {
-    /// An authority's own.
-    Authority,
+    /// An authority's own, with its name.
+    Authority(&'static str),
     /// An X.509-SVID with these URIs; a true one has exactly one.
     Svid(Vec<&'a str>),
     /// An SVID that may sign certificates, which it must not.
@@ -74,7 +109,7 @@ pub(crate) enum Profile<'a> {
 impl Profile<'_> {
     const fn usage(&self) -> u8 {
         match self {
-            Self::Authority => usage::KEY_CERT_SIGN,
+            Self::Authority(_) => usage::KEY_CERT_SIGN,
             Self::Svid(_) => usage::DIGITAL_SIGNATURE,
             #[cfg(test)]
             Self::SigningSvid(_) => usage::DIGITAL_SIGNATURE | usage::KEY_CERT_SIGN,
@@ -83,7 +118,7 @@ impl Profile<'_> {
 
     fn uris(&self) -> &[&str] {
         match self {
-            Self::Authority => &[],
+            Self::Authority(_) => &[],
             Self::Svid(uris) => uris.as_slice(),
             #[cfg(test)]
             Self::SigningSvid(uri) => core::slice::from_ref(uri),
@@ -91,26 +126,30 @@ impl Profile<'_> {
     }
 }
 
-/// All authorities bear the same name: what tells them apart is the key alone. A name is only
-/// there because X.509 wants one; nobody looks at it but to find the issuer.
-const AUTHORITY: &str = "SPIFFE";
+/// All roots bear the same name, and all intermediates: what tells them apart is the key alone. A
+/// name is only there because X.509 wants one; nobody looks at it but to find the issuer.
+const ROOT: &str = "SPIFFE";
+const INTERMEDIATE: &str = "SPIFFE intermediate";
 
 #[inline(never)]
 fn certificate<P: Platform>(
     profile: &Profile<'_>,
     key: &SecretKey,
-    issuer: &SecretKey,
+    issuer: (&'static str, &SecretKey),
 ) -> Result<Vec<u8>, TlsError> {
     let mut serial = [0; 16];
     P::fill_random(&mut serial)?;
     let public = key.public()?;
-    let authority = matches!(profile, Profile::Authority);
     let now = Duration::from_secs(P::unix_time());
+    let (subject, authority) = match profile {
+        Profile::Authority(name) => (*name, true),
+        _ => ("", false),
+    };
     let to_be_signed = Template {
         serial,
         validity: [now.saturating_sub(LEEWAY), now.saturating_add(LIFETIME)],
-        issuer: AUTHORITY,
-        subject: if authority { AUTHORITY } else { "" },
+        issuer: issuer.0,
+        subject,
         authority,
         usage: profile.usage(),
         uris: profile.uris(),
@@ -118,5 +157,5 @@ fn certificate<P: Platform>(
     }
     .to_be_signed()
     .map_err(|_| TlsError::Certificate("cannot be encoded"))?;
-    issuer.signed(to_be_signed)
+    issuer.1.signed(to_be_signed)
 }

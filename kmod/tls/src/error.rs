@@ -15,6 +15,9 @@ pub enum TlsError {
     /// A certificate could not be encoded or decoded.
     #[error("certificate: {0}")]
     Certificate(&'static str),
+    /// There is no room for more of something.
+    #[error("too many {0}")]
+    Limit(&'static str),
     /// The session failed; an alert may be waiting in its output.
     #[error("TLS: {0}")]
     Session(rustls::Error),

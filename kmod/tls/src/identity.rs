@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! A workload's private key and what certifies it.
 
-use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::fmt;
 
 use p256::{
@@ -59,32 +59,96 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+/// A key that waits for its certificate.
+#[derive(Debug)]
+pub struct Pending {
+    key: SecretKey,
+    id: SpiffeId,
+}
+
+impl Pending {
+    /// A new key, for this workload.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn new<P: Platform>(id: SpiffeId) -> Result<Self, TlsError> {
+        let key = SecretKey::generate::<P>()?;
+        Ok(Self { key, id })
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn key(&self) -> &SecretKey {
+        &self.key
+    }
+
+    /// Asks for the certificate: PKCS #10, in DER.
+    ///
+    /// # Errors
+    /// When it cannot be encoded or signed.
+    pub fn request(&self) -> Result<Vec<u8>, TlsError> {
+        self.key.request(&self.id)
+    }
+
+    /// Takes what was answered: the leaf, then what leads to an authority, in DER. The key is gone
+    /// when that is not for it.
+    ///
+    /// # Errors
+    /// When it is no SVID, or another's.
+    pub fn certified<'a>(
+        self,
+        chain: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Identity, TlsError> {
+        let identity = Identity::new(self.key, chain)?;
+        if identity.id == self.id {
+            Ok(identity)
+        } else {
+            Err(TlsError::Certificate("the SVID is another's"))
+        }
+    }
+}
+
 /// Who we are: an X.509-SVID and its key.
 #[derive(Clone, Debug)]
 pub struct Identity {
     id: SpiffeId,
+    until: u64,
     certified: Arc<CertifiedKey>,
 }
 
 impl Identity {
-    /// Puts a key and the SVID for it together; `certificate` is DER.
+    /// Puts a key and the SVID for it together; `chain` is the leaf, then what leads to an
+    /// authority, in DER.
     ///
     /// # Errors
-    /// When the certificate has not the shape of an SVID, or certifies another key.
-    pub fn new(key: SecretKey, certificate: Vec<u8>) -> Result<Self, TlsError> {
-        let certificate = CertificateDer::from(certificate);
-        let id = verify::spiffe_id_of(&certificate)?;
-        let certified = CertifiedKey::new(vec![certificate], Arc::new(key));
+    /// When the leaf has not the shape of an SVID, or certifies another key.
+    pub fn new<'a>(
+        key: SecretKey,
+        chain: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, TlsError> {
+        let chain: Vec<CertificateDer<'static>> = chain
+            .into_iter()
+            .map(|der| CertificateDer::from(der).into_owned())
+            .collect();
+        let leaf = chain.first();
+        let leaf = leaf.ok_or(TlsError::Certificate("the SVID has no certificate"))?;
+        let (id, until) = verify::svid_of(leaf)?;
+        let certified = CertifiedKey::new(chain, Arc::new(key));
         certified.keys_match()?;
         Ok(Self {
             id,
+            until,
             certified: Arc::new(certified),
         })
     }
 
     /// The SPIFFE ID in the SVID.
-    pub fn spiffe_id(&self) -> &SpiffeId {
+    pub const fn spiffe_id(&self) -> &SpiffeId {
         &self.id
+    }
+
+    /// Until when the SVID is valid, in seconds since 1970.
+    pub const fn until(&self) -> u64 {
+        self.until
     }
 
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {

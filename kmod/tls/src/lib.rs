@@ -19,25 +19,28 @@ mod config;
 mod csr;
 mod error;
 mod identity;
+mod peer;
 mod platform;
 mod provider;
 mod records;
 mod selftest;
 mod session;
 mod spiffe;
+mod trust;
 mod verify;
 mod x509;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{Client, Server};
+pub use config::{accept, connect};
 pub use error::TlsError;
-pub use identity::{Identity, SecretKey};
+pub use identity::{Identity, Pending, SecretKey};
+pub use peer::{Allowed, Expected, Peer};
 pub use platform::{NoEntropy, Platform};
 pub use records::{Cipher, Records, Traffic};
 pub use selftest::{SelfTestError, SelfTestPassed, Step, selftest};
 pub use session::{Negotiated, Session, SessionState};
 pub use spiffe::{SpiffeId, TrustDomain};
 pub use tidelock_spiffe::SpiffeIdError;
-pub use verify::{Expected, TrustBundle};
+pub use trust::{KeyDigest, MAX_DOMAINS, MAX_VOID, Trust, Void};

@@ -2,11 +2,11 @@
 //! A complete mutual handshake in memory, with everything that goes into a real one, and the
 //! proof that it can fail.
 
-use alloc::{boxed::Box, vec};
+use alloc::{boxed::Box, sync::Arc, vec};
 
 use crate::{
-    Client, Expected, Identity, Negotiated, Platform, Server, Session, SessionState, SpiffeId,
-    TlsError, TrustDomain, authority::Authority,
+    Allowed, Expected, Identity, Negotiated, Platform, Session, SessionState, SpiffeId, TlsError,
+    TrustDomain, accept, authority::Authority, connect,
 };
 
 const DOMAIN: &str = "self-test.tidelock";
@@ -99,8 +99,9 @@ impl World {
     fn new<P: Platform>() -> Result<Box<Self>, TlsError> {
         let domain = TrustDomain::parse(DOMAIN)?;
         let (client, server) = (SpiffeId::parse(CLIENT)?, SpiffeId::parse(SERVER)?);
-        let authority = Authority::new::<P>(domain.clone())?;
-        let foreign = Authority::new::<P>(domain)?;
+        // As a node has them: an intermediate signs SVIDs, and its root is trusted.
+        let authority = Authority::new::<P>(domain.clone())?.intermediate::<P>()?;
+        let foreign = Authority::new::<P>(domain)?.intermediate::<P>()?;
         Ok(Box::new(Self {
             client: authority.issue::<P>(&client)?,
             server: authority.issue::<P>(&server)?,
@@ -113,12 +114,11 @@ impl World {
     /// Both ends of a connection; the client expects exactly [`SERVER`].
     #[inline(never)]
     fn pair<P: Platform>(&self, client: &Identity, server: &Identity) -> Result<Pair, TlsError> {
-        let expected = Expected::Id(SpiffeId::parse(SERVER)?);
-        let client = Client::new::<P>(client, self.authority.bundle()?, expected)?;
-        let server = Server::new::<P>(server, self.authority.bundle()?, Expected::AnyOfDomain)?;
+        let expected = Expected::any_of([Allowed::Workload(SpiffeId::parse(SERVER)?)]);
+        let (trust, everybody) = (self.authority.trust()?, self.authority.everybody());
         Ok(Pair {
-            client: client.connect()?,
-            server: server.accept()?,
+            client: connect::<P>(client, Arc::clone(&trust), expected)?,
+            server: accept::<P>(server, trust, everybody)?,
         })
     }
 }
@@ -160,7 +160,7 @@ pub(crate) fn shake_hands(pair: &mut Pair) -> Result<Flights, TlsError> {
 
 /// What was agreed on, when each side knows the other by its right name.
 fn identities(pair: &Pair) -> Option<Negotiated> {
-    let named = |session: &dyn Session, name| Some(session.peer()?.as_str() == name);
+    let named = |session: &dyn Session, name| Some(session.peer()?.id().as_str() == name);
     let right = named(pair.client.as_ref(), SERVER)? && named(pair.server.as_ref(), CLIENT)?;
     let negotiated = pair.client.negotiated()?;
     (right && pair.server.negotiated()? == negotiated).then_some(negotiated)

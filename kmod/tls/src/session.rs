@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! A TLS session as the rest of the module sees it: bytes in, bytes out.
 
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 
 use rustls::{
     client::{ClientConnectionData, UnbufferedClientConnection},
@@ -9,7 +9,7 @@ use rustls::{
     unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus},
 };
 
-use crate::{Records, SpiffeId, TlsError, verify};
+use crate::{Peer, Records, TlsError, verify::PeerVerifier};
 
 /// How far a session has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +79,7 @@ pub trait Session: Send {
     fn state(&self) -> SessionState;
 
     /// Who the peer is; only when its certificate was accepted and the session has not failed.
-    fn peer(&self) -> Option<SpiffeId>;
+    fn peer(&self) -> Option<&Peer>;
 
     /// What was agreed on; as [`Self::peer`].
     fn negotiated(&self) -> Option<Negotiated>;
@@ -138,6 +138,7 @@ enum Wish<'a> {
 /// A session over rustls' unbuffered connection. Large: it lives in a box.
 pub(crate) struct Unbuffered<C> {
     connection: C,
+    verifier: Arc<PeerVerifier>,
     state: SessionState,
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
@@ -146,9 +147,13 @@ pub(crate) struct Unbuffered<C> {
 
 impl<C: Side> Unbuffered<C> {
     #[inline(never)]
-    pub(crate) fn start(connection: C) -> Result<Box<dyn Session>, TlsError> {
+    pub(crate) fn start(
+        connection: C,
+        verifier: Arc<PeerVerifier>,
+    ) -> Result<Box<dyn Session>, TlsError> {
         let mut session = Box::new(Self {
             connection,
+            verifier,
             state: SessionState::Handshaking,
             incoming: Vec::new(),
             outgoing: Vec::new(),
@@ -341,9 +346,9 @@ impl<C: Side> Session for Unbuffered<C> {
         self.state
     }
 
-    fn peer(&self) -> Option<SpiffeId> {
-        let certificate = self.established()?.peer_certificates()?.first()?;
-        verify::spiffe_id_of(certificate).ok()
+    fn peer(&self) -> Option<&Peer> {
+        self.established()?;
+        self.verifier.found()
     }
 
     fn negotiated(&self) -> Option<Negotiated> {

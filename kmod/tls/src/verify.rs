@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-//! Whether the peer is who we expect: its chain up to a trust bundle, then its SPIFFE ID.
+//! Whether the peer is who we expect: its SPIFFE ID, and its chain up to that domain's bundle.
 
-use alloc::{string::ToString as _, vec::Vec};
+use alloc::{boxed::Box, string::ToString as _, sync::Arc, vec::Vec};
+
+use once_cell::race::OnceBox;
 
 use crate::{
-    SpiffeId, TlsError, TrustDomain, provider,
+    Expected, Peer, SpiffeId, TlsError, Trust, provider,
+    trust::{KeyDigest, key_digest},
     x509::{self, Subject, usage},
 };
 use rustls::{
@@ -14,53 +17,32 @@ use rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, KeyUsage as ExtendedKeyUsage, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, KeyUsage as ExtendedKeyUsage};
 
-/// The authorities of one trust domain. They speak for that domain and for no other.
-#[derive(Clone, Debug)]
-pub struct TrustBundle {
-    domain: TrustDomain,
-    anchors: Vec<TrustAnchor<'static>>,
-}
-
-impl TrustBundle {
-    /// The bundle of `domain` with its authorities' certificates in DER.
-    ///
-    /// # Errors
-    /// When a certificate cannot be read.
-    pub fn new<'a>(
-        domain: TrustDomain,
-        authorities: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Self, TlsError> {
-        let anchors = authorities
-            .into_iter()
-            .map(|der| {
-                anchor_from_trusted_cert(&CertificateDer::from(der))
-                    .map(|anchor| anchor.to_owned())
-                    .map_err(|_| TlsError::Certificate("an authority's cannot be read"))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { domain, anchors })
-    }
-}
-
-/// Who may be at the other end.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Expected {
-    /// This workload only.
-    Id(SpiffeId),
-    /// Any workload of the trust bundle's domain.
-    AnyOfDomain,
-}
-
-/// Checks the peer's certificate, for either side.
+/// Checks the peer's certificate, for either side and for one session.
 #[derive(Debug)]
 pub(crate) struct PeerVerifier {
-    pub(crate) bundle: TrustBundle,
-    pub(crate) expected: Expected,
+    trust: Arc<Trust>,
+    expected: Expected,
+    found: OnceBox<Peer>,
 }
 
 impl PeerVerifier {
+    pub(crate) const fn new(trust: Arc<Trust>, expected: Expected) -> Self {
+        Self {
+            trust,
+            expected,
+            found: OnceBox::new(),
+        }
+    }
+
+    /// Who was found and accepted.
+    pub(crate) fn found(&self) -> Option<&Peer> {
+        self.found.get()
+    }
+
+    /// The name first, for it says whose authorities count; it is nobody's before they have
+    /// vouched for it.
     fn verify(
         &self,
         certificate: &CertificateDer<'_>,
@@ -68,48 +50,56 @@ impl PeerVerifier {
         usage: ExtendedKeyUsage,
         now: UnixTime,
     ) -> Result<(), Error> {
-        self.verify_chain(certificate, intermediates, usage, now)?;
-        let id = spiffe_id_of(certificate).map_err(|_| CertificateError::NotValidForName)?;
-        // The bundle's authorities could sign a name of another domain; it would be void.
-        let expected = match &self.expected {
-            Expected::Id(expected) => id == *expected,
-            Expected::AnyOfDomain => true,
-        };
-        if !expected || *id.trust_domain() != self.bundle.domain {
+        let (id, until) = svid_of(certificate).map_err(|_| CertificateError::NotValidForName)?;
+        let anchors = self.trust.anchors(id.trust_domain());
+        let authorities = verify_chain(certificate, intermediates, &anchors, usage, now)?;
+        if self.trust.is_void(&id, &authorities, now.as_secs()) {
+            return Err(CertificateError::Revoked.into());
+        }
+        if !self.expected.allows(&id) {
             return Err(CertificateError::NotValidForName.into());
         }
-        Ok(())
-    }
-
-    /// Apart from the rest, for its stack is the deepest of all: two signatures are checked.
-    #[inline(never)]
-    fn verify_chain(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        usage: ExtendedKeyUsage,
-        now: UnixTime,
-    ) -> Result<(), Error> {
-        let invalid = |error: webpki::Error| Error::from(certificate_error(&error));
-        EndEntityCert::try_from(certificate)
-            .map_err(invalid)?
-            .verify_for_usage(
-                provider::ALGORITHMS.all,
-                &self.bundle.anchors,
-                intermediates,
-                now,
-                usage,
-                None,
-                None,
-            )
-            .map_err(invalid)?;
-        Ok(())
+        // A session has one peer, and TLS 1.3 shows its certificate once.
+        (self.found.set(Box::new(Peer::new(id, authorities, until))))
+            .map_err(|_| Error::General("a second certificate".to_string()))
     }
 }
 
+/// Apart from the rest, for its stack is the deepest of all: two signatures are checked, or more.
+/// The keys of who vouches, the nearest first.
+#[inline(never)]
+fn verify_chain(
+    certificate: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    anchors: &[TrustAnchor<'_>],
+    usage: ExtendedKeyUsage,
+    now: UnixTime,
+) -> Result<Vec<KeyDigest>, Error> {
+    let invalid = |error: webpki::Error| Error::from(certificate_error(&error));
+    let certificate = EndEntityCert::try_from(certificate).map_err(invalid)?;
+    let path = certificate
+        .verify_for_usage(
+            provider::ALGORITHMS.all,
+            anchors,
+            intermediates,
+            now,
+            usage,
+            None,
+            None,
+        )
+        .map_err(invalid)?;
+    let mut keys: Vec<KeyDigest> = path
+        .intermediate_certificates()
+        .map(|issuer| x509::digest(&issuer.subject_public_key_info()))
+        .collect();
+    keys.push(key_digest(path.anchor()).map_err(|_| CertificateError::BadEncoding)?);
+    Ok(keys)
+}
+
 /// The SPIFFE ID of an X.509-SVID (X509-SVID, 2 to 4): the one URI it names, with a path,
-/// in a certificate that may sign data and must not sign certificates.
-pub(crate) fn spiffe_id_of(certificate: &CertificateDer<'_>) -> Result<SpiffeId, TlsError> {
+/// in a certificate that may sign data and must not sign certificates. And until when it is valid,
+/// in seconds since 1970.
+pub(crate) fn svid_of(certificate: &CertificateDer<'_>) -> Result<(SpiffeId, u64), TlsError> {
     let subject = Subject::of(certificate)
         .map_err(|_| TlsError::Certificate("the SVID cannot be decoded"))?;
     let bits = subject
@@ -132,7 +122,8 @@ pub(crate) fn spiffe_id_of(certificate: &CertificateDer<'_>) -> Result<SpiffeId,
     if !id.has_path() {
         return Err(TlsError::Certificate("the SVID names no workload"));
     }
-    Ok(id)
+    let until = (subject.until).ok_or(TlsError::Certificate("the SVID has no end"))?;
+    Ok((id, until))
 }
 
 fn certificate_error(error: &webpki::Error) -> CertificateError {

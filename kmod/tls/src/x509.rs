@@ -9,8 +9,9 @@ use core::time::Duration;
 
 use der::{
     AnyRef, Decode as _, Encode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _,
-    asn1::{ObjectIdentifier, UtcTime},
+    asn1::{GeneralizedTime, ObjectIdentifier, UtcTime},
 };
+use sha2::{Digest as _, Sha256};
 
 /// `ecdsa-with-SHA256` (RFC 5758, 3.2).
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
@@ -143,6 +144,8 @@ pub(crate) fn signed(to_be_signed: Vec<u8>, signature: &[u8]) -> der::Result<Vec
 pub(crate) struct Subject<'a> {
     /// Of [`usage`]; `None` where it says nothing.
     pub(crate) usage: Option<u8>,
+    /// Until when it is valid, in seconds since 1970.
+    pub(crate) until: Option<u64>,
     /// The values of its subject alternative names by their tags; `None` where it has none.
     pub(crate) names: Option<Vec<AnyRef<'a>>>,
 }
@@ -156,8 +159,11 @@ impl<'a> Subject<'a> {
         let [tbs, _, _] = elements(AnyRef::from_der(certificate)?, Tag::Sequence)?
             .try_into()
             .map_err(|_| Tag::Sequence.value_error())?;
-        let mut subject = Self::default();
         let list = elements(tbs, Tag::Sequence)?;
+        let mut subject = Self {
+            until: Some(until(&list)?),
+            ..Self::default()
+        };
         let Some(list) = list
             .into_iter()
             .find(|element| element.tag() == explicit(3))
@@ -198,6 +204,32 @@ impl<'a> Subject<'a> {
             Ok(())
         }
     }
+}
+
+/// The end of the validity, which is the fourth of what has no tag of its own: serial, algorithm,
+/// issuer, validity.
+fn until(tbs: &[AnyRef<'_>]) -> der::Result<u64> {
+    let wrong = || Tag::Sequence.value_error();
+    let mut plain = tbs.iter().filter(|element| element.tag() != explicit(0));
+    let validity = plain.nth(3).ok_or_else(wrong)?;
+    let [_, until] = elements(*validity, Tag::Sequence)?
+        .try_into()
+        .map_err(|_| wrong())?;
+    let until = match until.tag() {
+        Tag::UtcTime => until.decode_as::<UtcTime>()?.to_unix_duration(),
+        _ => until.decode_as::<GeneralizedTime>()?.to_unix_duration(),
+    };
+    Ok(until.as_secs())
+}
+
+/// SHA-256.
+pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// The content of a sequence, with tag and length in front of it.
+pub(crate) fn in_sequence(content: &[u8]) -> der::Result<Vec<u8>> {
+    AnyRef::new(Tag::Sequence, content)?.to_der()
 }
 
 /// The text of a name that is a URI.

@@ -115,7 +115,7 @@ fn a_process_gets_the_identity_that_policy_gives_it() {
     let chain = issued(&opened, 1);
     assert_eq!(chain.len(), 2, "the leaf and its intermediate");
     // As the kernel takes it: the key fits, and the name is the one.
-    let identity = Identity::new(key, chain[0].to_vec()).unwrap();
+    let identity = Identity::new(key, chain.iter().copied()).unwrap();
     assert_eq!(identity.spiffe_id().as_str(), ID);
     let status = daemon.get("/v1/status");
     let expected = json!({

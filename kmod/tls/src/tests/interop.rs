@@ -8,6 +8,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use super::*;
 use crate::{
     SecretKey,
+    config::{accept_by, connect_by},
     provider::{self, provider},
     selftest::{carry, shake_hands},
 };
@@ -23,6 +24,21 @@ fn only(provider: &CryptoProvider, suite: u16, group: u16) -> Arc<CryptoProvider
     Arc::new(cut)
 }
 
+/// A client and a server, each over its own provider.
+fn pair_by(
+    authority: &Authority,
+    client: (Arc<CryptoProvider>, &Identity),
+    server: (Arc<CryptoProvider>, &Identity),
+) -> Pair {
+    let (trust, everybody) = (authority.trust().unwrap(), authority.everybody());
+    let client = connect_by::<Now>(client.0, client.1, Arc::clone(&trust), everybody.clone());
+    let server = accept_by::<Now>(server.0, server.1, trust, everybody);
+    Pair {
+        client: client.unwrap(),
+        server: server.unwrap(),
+    }
+}
+
 #[test]
 fn every_suite_and_group_agrees_with_the_other_implementation_both_ways() {
     let authority = authority();
@@ -31,23 +47,11 @@ fn every_suite_and_group_agrees_with_the_other_implementation_both_ways() {
     for suite in [0x1301, 0x1302, 0x1303] {
         for group in [29, 23] {
             for (at_client, at_server) in [(&*ours, &theirs), (&theirs, &*ours)] {
-                let bundle = || authority.bundle().unwrap();
-                let connect = Client::with_provider::<Now>(
-                    only(at_client, suite, group),
-                    &client,
-                    bundle(),
-                    Expected::AnyOfDomain,
+                let mut pair = pair_by(
+                    &authority,
+                    (only(at_client, suite, group), &client),
+                    (only(at_server, suite, group), &server),
                 );
-                let accept = Server::with_provider::<Now>(
-                    only(at_server, suite, group),
-                    &server,
-                    bundle(),
-                    Expected::AnyOfDomain,
-                );
-                let mut pair = Pair {
-                    client: connect.unwrap().connect().unwrap(),
-                    server: accept.unwrap().accept().unwrap(),
-                };
                 shake_hands(&mut pair).unwrap();
                 let negotiated = pair.client.negotiated().unwrap();
                 assert_eq!((negotiated.cipher_suite, negotiated.group), (suite, group));
@@ -99,22 +103,11 @@ fn a_peer_without_a_common_suite_or_group_is_refused() {
     let (client, server) = (issue(&authority, CLIENT), issue(&authority, SERVER));
     let ours = provider::<Now>();
     for (suite, group) in [(0x1303, 29), (0x1301, 23)] {
-        let connect = Client::with_provider::<Now>(
-            only(&ours, 0x1301, 29),
-            &client,
-            authority.bundle().unwrap(),
-            Expected::AnyOfDomain,
+        let mut pair = pair_by(
+            &authority,
+            (only(&ours, 0x1301, 29), &client),
+            (only(&ours, suite, group), &server),
         );
-        let accept = Server::with_provider::<Now>(
-            only(&ours, suite, group),
-            &server,
-            authority.bundle().unwrap(),
-            Expected::AnyOfDomain,
-        );
-        let mut pair = Pair {
-            client: connect.unwrap().connect().unwrap(),
-            server: accept.unwrap().accept().unwrap(),
-        };
         assert!(shake_hands(&mut pair).is_err());
     }
 }

@@ -7,12 +7,13 @@ mod requests;
 mod robust;
 mod selftests;
 mod spiffe_ids;
+mod trust;
 
 use std::io::Read as _;
 
 use crate::{
-    Client, Expected, Identity, NoEntropy, Platform, Server, SpiffeId, TlsError, TrustDomain,
-    authority::Authority, selftest::Pair,
+    Identity, NoEntropy, Platform, SpiffeId, TlsError, TrustDomain, accept, authority::Authority,
+    connect, selftest::Pair,
 };
 
 /// The host, with a clock that is `HOURS` ahead.
@@ -53,11 +54,9 @@ fn pair<C: Platform, S: Platform>(
     client: &Identity,
     server: &Identity,
 ) -> Result<Pair, TlsError> {
-    let bundle = || authority.bundle().unwrap();
-    let client = Client::new::<C>(client, bundle(), Expected::AnyOfDomain)?;
-    let server = Server::new::<S>(server, bundle(), Expected::AnyOfDomain)?;
+    let trust = || authority.trust().unwrap();
     Ok(Pair {
-        client: client.connect()?,
-        server: server.accept()?,
+        client: connect::<C>(client, trust(), authority.everybody())?,
+        server: accept::<S>(server, trust(), authority.everybody())?,
     })
 }
