@@ -60,36 +60,35 @@ static void tdl_accept_show(struct socket *child, const struct tdl_case *c)
 	if (!conn)
 		return;
 	spin_lock_bh(&conn->lock);
-	conn->c = *c;
-	conn->c.ask = NULL;
-	conn->state = TDL_DECIDED;
+	/* Else it has been given back already. */
+	if (conn->state != TDL_CLOSED) {
+		conn->c = *c;
+		conn->c.ask = NULL;
+		conn->state = TDL_DECIDED;
+		tdl_ops_settle_locked(conn);
+	}
 	spin_unlock_bh(&conn->lock);
-	tdl_ops_settle(conn);
+	tdl_conn_put(conn);
 }
 
-/* Who may be shown what is held, and decided on in its name when it polls. */
-void tdl_accept_begin(struct tdl_conn *conn)
+/* Who may be shown what is held, and decided on in its name when it polls: who calls. */
+void tdl_accept_begin(struct tdl_conn *conn, struct tdl_caller *caller)
 {
-	const struct tdl_address none = {};
-	struct tdl_process process;
-	struct tdl_key key;
-
-	if (!tdl_ident(conn->sk, TDL_ACCEPT, &none, &none, &key, &process))
-		WRITE_ONCE(conn->accepts_as, tdl_ident_hash(&key));
+	tdl_ident_caller(conn->sk, caller);
+	if (!caller->error)
+		WRITE_ONCE(conn->accepts_as, tdl_ident_hash(&caller->key));
 }
 
 /* Whether the caller is like who listened or accepted last. */
 static bool tdl_accept_is_acceptors(struct tdl_conn *conn)
 {
-	const struct tdl_address none = {};
-	struct tdl_process process;
-	struct tdl_key key;
+	struct tdl_caller caller;
 
 	/* Work for somebody who cannot be told (aio, io_uring of a task that ends). */
 	if (current->flags & (PF_KTHREAD | PF_EXITING))
 		return false;
-	return !tdl_ident(conn->sk, TDL_ACCEPT, &none, &none, &key, &process) &&
-	       tdl_ident_hash(&key) == READ_ONCE(conn->accepts_as);
+	tdl_ident_caller(conn->sk, &caller);
+	return !caller.error && tdl_ident_hash(&caller.key) == READ_ONCE(conn->accepts_as);
 }
 
 static bool tdl_accept_has_more(const struct tdl_conn *conn)
@@ -110,11 +109,13 @@ static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 		.local = held->c.local,
 		.remote = held->c.remote,
 	};
+	struct tdl_caller caller;
 	struct tdl_key key;
 	bool same;
 
-	same = !tdl_ident(conn->sk, TDL_ACCEPT, &now.local, &now.remote, &key, &now.process) &&
-	       !memcmp(&key, &held->key, sizeof(key)) &&
+	tdl_ident_caller(conn->sk, &caller);
+	same = !tdl_ident_purpose(&caller, TDL_ACCEPT, &now.local, &now.remote, &key) &&
+	       tdl_ident_is_same(&key, &held->key) &&
 	       held->c.epoch == tdl_policy_epoch() && (held->c.ask || !held->c.own);
 	/* It has fired, or is about to. */
 	if (tdl_ask_unwatch(&held->watch))
@@ -128,7 +129,7 @@ static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 		tdl_ask_put(held->c.ask);
 	held->allowed = false;
 	held->c = now;
-	return tdl_decide(conn->sk, &held->c, &held->key);
+	return tdl_decide(&caller, &held->c, &held->key);
 }
 
 /*
@@ -193,7 +194,8 @@ static bool tdl_accept_from_held(struct tdl_conn *conn, struct socket *child)
  * A connection that the kernel has just given to child: whether the caller may have it. If not it
  * is held or reset.
  */
-static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child, struct tdl_case *c,
+static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child,
+			     const struct tdl_caller *caller, struct tdl_case *c,
 			     struct tdl_key *key)
 {
 	struct tdl_held *held;
@@ -203,7 +205,7 @@ static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child, struct
 	/* Its own is gone when it has been reset already. */
 	c->local.port = conn->sk->sk_num;
 	tdl_address_remote(&c->remote, child->sk);
-	if (tdl_decide(child->sk, c, key)) {
+	if (tdl_decide(caller, c, key)) {
 		if (tdl_decide_allows(c))
 			return true;
 		tdl_held_reset(tdl_held_detach(child));
@@ -222,6 +224,7 @@ static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child, struct
 /* Takes one from the kernel's queue and holds it: 0, -EAGAIN when there is none, another errno. */
 static int tdl_accept_take(struct tdl_conn *conn)
 {
+	struct tdl_caller caller;
 	struct tdl_held *held;
 	struct socket *child;
 	struct tdl_key key;
@@ -234,7 +237,9 @@ static int tdl_accept_take(struct tdl_conn *conn)
 	if (ret)
 		return ret;
 	ret = tdl_inner_accept(tdl_inner(conn->sock), conn->sock, child, O_NONBLOCK, false);
-	if (!ret && tdl_accept_fresh(conn, child, &c, &key)) {
+	if (!ret)
+		tdl_ident_caller(conn->sk, &caller);
+	if (!ret && tdl_accept_fresh(conn, child, &caller, &c, &key)) {
 		held = tdl_held_new(conn, child, &c, &key);
 		if (held) {
 			held->allowed = true;
@@ -265,6 +270,7 @@ static bool tdl_accept_search(struct tdl_conn *conn)
 		cond_resched();
 	}
 	/* Many that are refused: others get on, and we are asked again. */
+	WRITE_ONCE(conn->worked, true);
 	refcount_inc(&conn->refs);
 	tdl_conn_fired(conn, &conn->held_work);
 	return false;
@@ -334,13 +340,14 @@ int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags)
 {
 	const struct proto_ops *inner = tdl_inner(conn->sock);
 	long timeout = sock_rcvtimeo(conn->sk, flags & O_NONBLOCK);
+	struct tdl_caller caller;
 	struct tdl_key key;
 	struct tdl_case c;
 	int ret;
 
-	if (tdl_policy_mode() != TDL_OFF)
-		tdl_accept_begin(conn);
 	for (;;) {
+		/* Anew after each wait. */
+		tdl_accept_begin(conn, &caller);
 		if (tdl_conn_state(conn) == TDL_CLOSED && timeout)
 			return tdl_recall_self();
 		if (tdl_accept_from_held(conn, child))
@@ -348,7 +355,7 @@ int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags)
 		ret = -EAGAIN;
 		if (!tdl_held_are_full(conn))
 			ret = tdl_inner_accept(inner, conn->sock, child, flags | O_NONBLOCK, false);
-		if (!ret && tdl_accept_fresh(conn, child, &c, &key)) {
+		if (!ret && tdl_accept_fresh(conn, child, &caller, &c, &key)) {
 			tdl_accept_show(child, &c);
 			tdl_accept_pass_on(conn);
 			return 0;

@@ -12,7 +12,7 @@ struct tdl_conn;
 
 int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags);
 /* Who calls listens or accepts: it may be decided for him when he polls. */
-void tdl_accept_begin(struct tdl_conn *conn);
+void tdl_accept_begin(struct tdl_conn *conn, struct tdl_caller *caller);
 
 /* What poll says of a listener, by what the kernel says. */
 __poll_t tdl_accept_poll(struct tdl_conn *conn, __poll_t mask);

@@ -62,7 +62,7 @@ static struct tdl_ask *tdl_ask_find(const struct tdl_key *key, const struct tdl_
 	hash_for_each_possible(tdl_asks_by_key, ask, by_key, tdl_ask_hash(key, process)) {
 		if (ask->process.tgid == process->tgid &&
 		    ask->process.started == process->started &&
-		    !memcmp(&ask->key, key, sizeof(*key))) {
+		    tdl_ident_is_same(&ask->key, key)) {
 			refcount_inc(&ask->refs);
 			return ask;
 		}

@@ -34,10 +34,18 @@ struct tdl_kept {
 	u64 expires;			/* in jiffies */
 };
 
+static int tdl_kept_is_not(struct rhashtable_compare_arg *arg, const void *obj)
+{
+	const struct tdl_kept *kept = obj;
+
+	return !tdl_ident_is_same(&kept->key, arg->key);
+}
+
 static const struct rhashtable_params tdl_cache_params = {
 	.head_offset = offsetof(struct tdl_kept, node),
 	.key_offset = offsetof(struct tdl_kept, key),
 	.key_len = sizeof(struct tdl_key),
+	.obj_cmpfn = tdl_kept_is_not,
 	.max_size = TDL_CACHE_MAX,
 	.automatic_shrinking = true,
 };

@@ -29,21 +29,22 @@ enum tdl_state {
 
 struct tdl_conn {
 	struct rhash_head node;
-	struct sock *sk;	/* the key, with a reference */
+	struct sock *sk;	/* the key, with a reference; NULL in one that is free */
 	struct socket *sock;	/* only in its operations, and in works its release awaits */
-	struct rcu_head rcu;
 	refcount_t refs;
 	u64 id;
 	u64 born;		/* ktime_get_boottime_ns() */
 
 	/*
 	 * Taken in process context and by the packet filter in softirq: spin_lock_bh(). Innermost,
-	 * but for the lock of the questions.
+	 * but for the lock of the questions. Made once for all entries that come to lie here: see
+	 * conn.c.
 	 */
 	spinlock_t lock;
 	enum tdl_state state;
 	struct tdl_case c;	/* of the connect under way or done, or of the accept */
 
+	bool worked;		/* one of its works was queued once, or may yet be */
 	bool upper;		/* kTLS is being set: the operations are the kernel's meanwhile */
 	/* They are another's for good: the socket's reference of the module goes with the entry. */
 	bool given_back;
@@ -76,8 +77,9 @@ void tdl_conns_exit(void);
 struct tdl_conn *tdl_conn_add(struct socket *sock, gfp_t gfp);
 struct tdl_conn *tdl_conn_get(const struct sock *sk);
 void tdl_conn_put(struct tdl_conn *conn);
-struct tdl_conn *tdl_conn_remove(const struct sock *sk);
+bool tdl_conn_take_out(struct tdl_conn *conn);
 void tdl_conn_set(struct tdl_conn *conn, enum tdl_state state);
+bool tdl_conn_close(struct tdl_conn *conn);
 bool tdl_conn_set_at_rest(struct tdl_conn *conn, enum tdl_state state);
 enum tdl_state tdl_conn_state(struct tdl_conn *conn);
 void tdl_conn_fired(struct tdl_conn *conn, struct work_struct *work);
@@ -89,7 +91,10 @@ unsigned int tdl_conns_count(void);
 /* Calls act for each, in no order, with a reference; it may sleep. Some may be left out. */
 void tdl_conns_each(void (*act)(struct tdl_conn *conn, void *data), void *data);
 
-/* Calls visit for each, in no order, under RCU; until it says false. */
+/*
+ * Calls visit for each, in no order, under RCU; until it says false. Some may have been freed, or
+ * be another socket's by now: what holds for one is looked at under its lock, with its sk.
+ */
 void tdl_conns_visit(bool (*visit)(struct tdl_conn *conn, void *data), void *data);
 
 #endif /* TIDELOCK_CONN_H */

@@ -73,6 +73,8 @@ static bool tdl_connect_decided(struct tdl_conn *conn, const struct tdl_case *c,
 		conn->state = state;
 		conn->opener = current;
 		memset(&conn->opened, 0, sizeof(conn->opened));
+		if (state == TDL_DECIDED)
+			tdl_ops_settle_locked(conn);
 	}
 	spin_unlock_bh(&conn->lock);
 	return mine;
@@ -108,7 +110,6 @@ static int tdl_connect_go(struct tdl_conn *conn, struct tdl_case *c,
 		return -ECONNREFUSED;
 	if (!tdl_connect_decided(conn, c, TDL_DECIDED))
 		return tdl_conn_state(conn) == TDL_CLOSED ? tdl_recall_self() : -EALREADY;
-	tdl_ops_settle(conn);
 	ret = tdl_connect_inner(conn, address, len, flags);
 	tdl_connect_opened(conn);
 	return ret;
@@ -130,6 +131,7 @@ static int tdl_connect_later(struct tdl_conn *conn, const struct tdl_case *c,
 		memcpy(&conn->address, address, conn->address_len);
 		/* The watch's, which goes to the work. */
 		refcount_inc(&conn->refs);
+		conn->worked = true;
 		tdl_ask_watch(c->ask, &conn->watch);
 	}
 	spin_unlock_bh(&conn->lock);
@@ -159,6 +161,7 @@ static int tdl_connect_anew(struct tdl_conn *conn, struct tdl_sockaddr *address,
 {
 	struct tdl_case c = { .id = conn->id, .direction = TDL_CONNECT };
 	struct sock *sk = conn->sk;
+	struct tdl_caller caller;
 	struct tdl_key key;
 	long timeout = sock_sndtimeo(sk, flags & O_NONBLOCK);
 	long left;
@@ -167,7 +170,8 @@ static int tdl_connect_anew(struct tdl_conn *conn, struct tdl_sockaddr *address,
 	if (!tdl_address_given(&c.remote, sk, (struct sockaddr_storage *)address, len))
 		return tdl_connect_inner(conn, address, len, flags);
 	tdl_address_local(&c.local, sk);
-	if (!tdl_decide(sk, &c, &key)) {
+	tdl_ident_caller(sk, &caller);
+	if (!tdl_decide(&caller, &c, &key)) {
 		if (!timeout)
 			return tdl_connect_later(conn, &c, address, len);
 		left = wait_for_completion_interruptible_timeout(&c.ask->done, timeout);
@@ -359,7 +363,6 @@ void tdl_connect_prepare(struct tdl_conn *conn)
 {
 	INIT_DELAYED_WORK(&conn->work, tdl_connect_work);
 	init_waitqueue_head(&conn->settled);
-	INIT_LIST_HEAD(&conn->watch.node);
 	conn->watch.fire = tdl_connect_fire;
 }
 

@@ -86,9 +86,10 @@ static bool tdl_decide_ask(struct tdl_case *c, const struct tdl_key *key)
 
 /*
  * Fills in who it is, what a verdict on that is kept by, and the verdict, and says true; or false,
- * and c->ask has to be waited for and then given to tdl_decide_answer().
+ * and c->ask has to be waited for and then given to tdl_decide_answer(). The caller was found out
+ * in this task since it waited last.
  */
-bool tdl_decide(struct sock *sk, struct tdl_case *c, struct tdl_key *key)
+bool tdl_decide(const struct tdl_caller *caller, struct tdl_case *c, struct tdl_key *key)
 {
 	int ret;
 
@@ -96,11 +97,8 @@ bool tdl_decide(struct sock *sk, struct tdl_case *c, struct tdl_key *key)
 	c->own = false;
 	c->epoch = tdl_policy_epoch();
 	memset(&c->verdict, 0, sizeof(c->verdict));
-	ret = tdl_ident(sk, c->direction, &c->local, &c->remote, key, &c->process);
-	if (ret) {
-		memset(key, 0, sizeof(*key));
-		memset(&c->process, 0, sizeof(c->process));
-	}
+	ret = tdl_ident_purpose(caller, c->direction, &c->local, &c->remote, key);
+	c->process = caller->process;
 	c->uid = key->uid;
 	c->cgroup = key->cgroup;
 	if (c->direction == TDL_CONNECT) {

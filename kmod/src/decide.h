@@ -10,7 +10,6 @@
 #include "ident.h"
 #include "verdict.h"
 
-struct sock;
 struct tdl_ask;
 
 /* One end of a connection that wants a verdict, and what came of it. */
@@ -28,7 +27,7 @@ struct tdl_case {
 	struct tdl_ask *ask;		/* with a reference, while there is no verdict */
 };
 
-bool tdl_decide(struct sock *sk, struct tdl_case *c, struct tdl_key *key);
+bool tdl_decide(const struct tdl_caller *caller, struct tdl_case *c, struct tdl_key *key);
 void tdl_decide_answer(struct tdl_case *c);
 bool tdl_decide_allows(struct tdl_case *c);
 

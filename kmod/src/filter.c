@@ -69,7 +69,8 @@ static bool tdl_filter_may_pass(const struct sk_buff *skb, const struct tcphdr *
 		return false;
 	/* Not by way of somebody else (source routes): the decision was on the destination. */
 	tdl_address_remote(&own, sk);
-	return !memcmp(&own, remote, sizeof(own)) && tdl_conn_covers(sk, remote, ntohl(tcp->seq));
+	return tdl_address_is_same(&own, remote) &&
+	       tdl_conn_covers(sk, remote, ntohl(tcp->seq));
 }
 
 static unsigned int tdl_filter_verdict(bool may_pass, const struct tcphdr *tcp,

@@ -85,6 +85,7 @@ bool tdl_held_put(struct tdl_conn *conn, struct tdl_held *held)
 		if (held->c.ask) {
 			list_add_tail(&held->node, &conn->held);
 			refcount_inc(&conn->refs);
+			conn->worked = true;
 			/* Here, for who finds it in the list may free it. */
 			tdl_ask_watch(held->c.ask, &held->watch);
 		} else {
@@ -191,7 +192,6 @@ static void tdl_held_work(struct work_struct *work)
 
 void tdl_held_prepare(struct tdl_conn *conn)
 {
-	INIT_LIST_HEAD(&conn->held);
 	INIT_WORK(&conn->held_work, tdl_held_work);
 }
 

@@ -63,6 +63,7 @@ static int tdl_hook_kernels(void)
 static int tdl_hook_users(struct sock *sk)
 {
 	struct socket *sock = sk->sk_socket;
+	struct tdl_conn *conn;
 	int ret = 0;
 
 	/* Another protocol over TCP: the packet filter keeps it from the network. */
@@ -73,11 +74,14 @@ static int tdl_hook_users(struct sock *sk)
 	/* It is being unloaded: who makes the socket would have no reference of it either. */
 	if (!try_module_get(THIS_MODULE))
 		return 0;
-	if (tdl_conn_add(sock, GFP_KERNEL))
+	conn = tdl_conn_add(sock, GFP_KERNEL);
+	if (conn) {
 		/* Who makes the socket takes the module's reference next (__sock_create()). */
 		tdl_ops_adopt(sock);
-	else
+		tdl_conn_put(conn);
+	} else {
 		ret = -ENOMEM;
+	}
 	module_put(THIS_MODULE);
 	return ret;
 }
@@ -182,6 +186,7 @@ static int tdl_hook_file(const void *data, struct file *file, unsigned int fd)
 	/* Who sleeps in the kernel's accept goes back to user space's edge and comes in by us. */
 	if (conn->adopted)
 		tdl_recall(sk);
+	tdl_conn_put(conn);
 	return 0;
 }
 

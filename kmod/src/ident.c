@@ -20,6 +20,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
+#include <linux/stddef.h>
 #include <linux/string.h>
 #include <linux/user_namespace.h>
 #include <net/sock.h>
@@ -93,41 +94,49 @@ u32 tdl_ident_share(const struct tdl_key *key)
 
 u32 tdl_ident_hash(const struct tdl_key *key)
 {
-	struct tdl_key who = *key;
-
-	memset(&who.local, 0, sizeof(who.local));
-	memset(&who.remote, 0, sizeof(who.remote));
-	who.direction = 0;
-	return jhash(&who, sizeof(who), tdl_ident_seed);
+	BUILD_BUG_ON(offsetof(struct tdl_key, local) % sizeof(u32));
+	return jhash2((const u32 *)key, offsetof(struct tdl_key, local) / sizeof(u32),
+		      tdl_ident_seed);
 }
 
 /* -ESRCH: nobody who could be told is calling. */
-int tdl_ident(struct sock *sk, u32 direction, const struct tdl_address *local,
-	      const struct tdl_address *remote, struct tdl_key *key,
-	      struct tdl_process *process)
+void tdl_ident_caller(struct sock *sk, struct tdl_caller *caller)
 {
 	struct file *file = tdl_ident_executable();
+	struct tdl_key *key = &caller->key;
 
-	if (!file)
-		return -ESRCH;
-	memset(key, 0, sizeof(*key));
+	memset(caller, 0, sizeof(*caller));
+	if (!file) {
+		caller->error = -ESRCH;
+		return;
+	}
 	tdl_ident_file(key, file);
 	fput(file);
 	tdl_ident_credentials(key);
 	key->cgroup = tdl_ident_cgroup();
 	key->network = sock_net(sk)->ns.inum;
 	key->pid = task_active_pid_ns(current)->ns.inum;
+
+	caller->process.tgid = task_tgid_nr(current);
+	/* It does not change, and the leader stays as long as a thread of its group runs. */
+	caller->process.started = current->group_leader->start_boottime;
+	get_task_comm(caller->process.comm, current);
+}
+
+/* The key of who calls and what for; all zero, and why, where nobody could be told. */
+int tdl_ident_purpose(const struct tdl_caller *caller, u32 direction,
+		      const struct tdl_address *local, const struct tdl_address *remote,
+		      struct tdl_key *key)
+{
+	*key = caller->key;
+	if (caller->error)
+		return caller->error;
 	key->direction = direction;
 	key->remote = *remote;
 	if (direction == TDL_ACCEPT) {
 		key->local = *local;
 		key->remote.port = 0;
 	}
-
-	process->tgid = task_tgid_nr(current);
-	/* It does not change, and the leader stays as long as a thread of its group runs. */
-	process->started = current->group_leader->start_boottime;
-	get_task_comm(process->comm, current);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #ifndef TIDELOCK_IDENT_H
 #define TIDELOCK_IDENT_H
 
+#include <linux/build_bug.h>
 #include <linux/types.h>
 
 #include "tidelock_core.h"
@@ -20,8 +21,6 @@ struct tdl_key {
 	u64 inode;
 	s64 changed;		/* the inode's change time: a file that was replaced is another */
 	u64 cgroup;
-	struct tdl_address local;	/* of what accepts, else zero */
-	struct tdl_address remote;	/* its port is zero for what accepts */
 	u32 inode_generation;
 	u32 uid;
 	u32 euid;
@@ -30,6 +29,9 @@ struct tdl_key {
 	u32 network;		/* inode numbers of the namespaces */
 	u32 pid;
 	u32 user;
+	/* Up to here it is the identity; the purpose follows. */
+	struct tdl_address local;	/* of what accepts, else zero */
+	struct tdl_address remote;	/* its port is zero for what accepts */
 	u32 direction;
 	u32 zero;
 };
@@ -41,15 +43,36 @@ struct tdl_process {
 	char comm[16];
 };
 
-int tdl_ident(struct sock *sk, u32 direction, const struct tdl_address *local,
-	      const struct tdl_address *remote, struct tdl_key *key,
-	      struct tdl_process *process);
+/* Who calls, found out a moment ago in the same task. */
+struct tdl_caller {
+	int error;			/* 0, or why nobody could be told */
+	struct tdl_key key;		/* without a purpose */
+	struct tdl_process process;
+};
+
+void tdl_ident_caller(struct sock *sk, struct tdl_caller *caller);
+int tdl_ident_purpose(const struct tdl_caller *caller, u32 direction,
+		      const struct tdl_address *local, const struct tdl_address *remote,
+		      struct tdl_key *key);
 
 /*
  * What is bounded as a whole is bounded for each of these as well: a control group and user, or
  * a few that share one by chance.
  */
 #define TDL_SHARES 256
+
+/* Word by word: memcmp() looks at each byte on older kernels. */
+static inline bool tdl_ident_is_same(const struct tdl_key *a, const struct tdl_key *b)
+{
+	const u64 *one = (const u64 *)a, *other = (const u64 *)b;
+	u64 differs = 0;
+	size_t i;
+
+	BUILD_BUG_ON(sizeof(*a) % sizeof(u64));
+	for (i = 0; i < sizeof(*a) / sizeof(u64); i++)
+		differs |= one[i] ^ other[i];
+	return !differs;
+}
 
 void tdl_ident_init(void);
 u32 tdl_ident_share(const struct tdl_key *key);

@@ -73,15 +73,13 @@ void tdl_ops_adopt(struct socket *sock)
 	WRITE_ONCE(sock->ops, &tdl_tables[tdl_family_of(sock)][TDL_GATE]);
 }
 
-/* From one of ours to another; not while kTLS has to see the kernel's. */
+/* From one of ours to another; not while kTLS has to see the kernel's. With conn->lock held. */
 static void tdl_ops_set(struct tdl_conn *conn, int table)
 {
 	struct socket *sock = conn->sock;
 
-	spin_lock_bh(&conn->lock);
 	if (!conn->upper && tdl_ops_are_ours(sock))
 		WRITE_ONCE(sock->ops, &tdl_tables[tdl_family_of(sock)][table]);
-	spin_unlock_bh(&conn->lock);
 }
 
 /* The kernel has given it operations of its own for another family. */
@@ -97,12 +95,22 @@ static void tdl_ops_again(struct tdl_conn *conn, int table)
 
 void tdl_ops_gate(struct tdl_conn *conn)
 {
+	spin_lock_bh(&conn->lock);
 	tdl_ops_set(conn, TDL_GATE);
+	spin_unlock_bh(&conn->lock);
+}
+
+/* With conn->lock held. */
+void tdl_ops_settle_locked(struct tdl_conn *conn)
+{
+	tdl_ops_set(conn, TDL_SETTLED);
 }
 
 void tdl_ops_settle(struct tdl_conn *conn)
 {
-	tdl_ops_set(conn, TDL_SETTLED);
+	spin_lock_bh(&conn->lock);
+	tdl_ops_settle_locked(conn);
+	spin_unlock_bh(&conn->lock);
 }
 
 /* The socket is the kernel's again. Not while something is under way. */
@@ -141,13 +149,18 @@ static int tdl_ops_release(struct socket *sock)
 	const struct proto_ops *inner = tdl_inner(sock);
 	int cookie = tdl_pass_enter();
 	/* No sk: the new socket of an accept that failed. */
-	struct tdl_conn *conn = sock->sk ? tdl_conn_remove(sock->sk) : NULL;
+	struct tdl_conn *conn = sock->sk ? tdl_conn_get(sock->sk) : NULL;
 	int ret;
 
 	if (conn) {
-		tdl_conn_set(conn, TDL_CLOSED);
-		tdl_connect_cancel(conn);
-		tdl_held_cancel(conn);
+		if (tdl_conn_take_out(conn)) {
+			if (tdl_conn_close(conn)) {
+				tdl_connect_cancel(conn);
+				tdl_held_cancel(conn);
+			}
+			/* The table's. */
+			tdl_conn_put(conn);
+		}
 		tdl_conn_put(conn);
 	}
 	ret = inner->release(sock);
@@ -173,9 +186,10 @@ static int tdl_listen_conn(struct tdl_conn *conn, int backlog)
 {
 	struct socket *sock = conn->sock;
 	enum tdl_state before = tdl_conn_state(conn);
+	struct tdl_caller caller;
 	int ret;
 
-	tdl_accept_begin(conn);
+	tdl_accept_begin(conn, &caller);
 	/* Before: the first SYN may come at once. */
 	if (READ_ONCE(sock->sk->sk_state) == TCP_CLOSE &&
 	    !tdl_conn_set_at_rest(conn, TDL_LISTENING))
@@ -240,7 +254,7 @@ static int tdl_setsockopt_upper(struct tdl_conn *conn, int level, int name, sock
 {
 	struct socket *sock = conn->sock;
 	const struct proto_ops *inner = tdl_inner(sock);
-	struct tdl_conn *removed = NULL;
+	bool removed = false;
 	bool mine, given;
 	int ret;
 
@@ -257,6 +271,12 @@ static int tdl_setsockopt_upper(struct tdl_conn *conn, int level, int name, sock
 		return tdl_recall_self();
 	if (!mine)
 		return -ENOTCONN;
+	/*
+	 * The work that has sent its SYN may yet look at the socket, whose release will not wait
+	 * for it. There is no other while it is connected.
+	 */
+	if (READ_ONCE(conn->worked))
+		flush_delayed_work(&conn->work);
 
 	ret = inner->setsockopt(sock, level, name, value, len);
 
@@ -265,13 +285,14 @@ static int tdl_setsockopt_upper(struct tdl_conn *conn, int level, int name, sock
 	if (READ_ONCE(sock->ops) == inner)
 		WRITE_ONCE(sock->ops, &tdl_tables[tdl_family_of(sock)][TDL_SETTLED]);
 	else
-		removed = tdl_conn_remove(sock->sk);
+		removed = tdl_conn_take_out(conn);
 	/* The others' owner is another: our reference goes when nobody is inside any more. */
 	if (removed)
-		removed->given_back = true;
+		conn->given_back = true;
 	spin_unlock_bh(&conn->lock);
+	/* The table's; the caller has his own. */
 	if (removed)
-		tdl_conn_put(removed);
+		tdl_conn_put(conn);
 	return ret;
 }
 

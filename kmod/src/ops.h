@@ -22,7 +22,8 @@ bool tdl_ops_are_ours(const struct socket *sock);
 
 void tdl_ops_adopt(struct socket *sock);	/* the kernel's become ours: all calls come by us */
 void tdl_ops_gate(struct tdl_conn *conn);	/* the same, again */
-void tdl_ops_settle(struct tdl_conn *conn);	/* data goes past us */
+void tdl_ops_settle(struct tdl_conn *conn);
+void tdl_ops_settle_locked(struct tdl_conn *conn);	/* data goes past us */
 bool tdl_ops_give_back(struct tdl_conn *conn);	/* the kernel's again, for good */
 bool tdl_ops_give_back_bare(struct socket *sock);
 

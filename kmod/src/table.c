@@ -79,21 +79,29 @@ static void tdl_table_address(struct seq_file *seq, const struct tdl_address *ad
 static bool tdl_table_line(struct tdl_conn *conn, void *data)
 {
 	struct seq_file *seq = data;
-	u64 age = ktime_get_boottime_ns() - conn->born;
 	enum tdl_state state;
 	struct tdl_case c;
+	u64 id, born;
+	bool found;
 
 	spin_lock_bh(&conn->lock);
+	/* Else it was freed under us, or is being made for another. */
+	found = READ_ONCE(conn->sk);
+	id = conn->id;
+	born = conn->born;
 	state = conn->state;
 	c = conn->c;
 	spin_unlock_bh(&conn->lock);
+	if (!found)
+		return true;
 
-	seq_printf(seq, "%llu\t%s\t%s\t%s\t%#x", conn->id, tdl_table_direction(c.direction),
+	seq_printf(seq, "%llu\t%s\t%s\t%s\t%#x", id, tdl_table_direction(c.direction),
 		   tdl_table_state(state), tdl_table_decision(c.verdict.decision),
 		   c.verdict.reason);
 	tdl_table_address(seq, &c.local);
 	tdl_table_address(seq, &c.remote);
-	seq_printf(seq, "\t%u\t%u\t%llu\t", c.process.tgid, c.uid, div_u64(age, NSEC_PER_MSEC));
+	seq_printf(seq, "\t%u\t%u\t%llu\t", c.process.tgid, c.uid,
+		   div_u64(ktime_get_boottime_ns() - born, NSEC_PER_MSEC));
 	/* A process chooses its name: what would break a line or a column is escaped. */
 	seq_escape(seq, c.process.comm, " \t\n\\");
 	seq_putc(seq, '\n');

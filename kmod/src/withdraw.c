@@ -80,8 +80,6 @@ static bool tdl_withdraw_last_orders(struct tdl_conn *conn, const struct tdl_wit
 /* The caller has the socket's file: it is not released meanwhile. */
 static void tdl_withdraw_socket(struct tdl_conn *conn, struct tdl_withdrawal *w)
 {
-	struct tdl_conn *removed;
-
 	/* It accepts from it without asking us: its new socket has no reference before. */
 	if (READ_ONCE(conn->kernels)) {
 		w->kept++;
@@ -94,9 +92,8 @@ static void tdl_withdraw_socket(struct tdl_conn *conn, struct tdl_withdrawal *w)
 	tdl_connect_cancel(conn);
 	/* The kernel does not know what is held: those peers are reset. */
 	tdl_held_cancel(conn);
-	removed = tdl_conn_remove(conn->sk);
-	if (removed)
-		list_add(&removed->leaving, &w->gone);
+	if (tdl_conn_take_out(conn))
+		list_add(&conn->leaving, &w->gone);
 	/* Nobody sleeps in an operation of ours, nor for what only we would have told him. */
 	tdl_recall(conn->sk);
 	if (READ_ONCE(conn->sk->sk_state) == TCP_LISTEN)
@@ -106,14 +103,12 @@ static void tdl_withdraw_socket(struct tdl_conn *conn, struct tdl_withdrawal *w)
 static void tdl_withdraw_one(struct tdl_conn *conn, void *data)
 {
 	struct tdl_withdrawal *w = data;
-	struct tdl_conn *removed = NULL;
 	struct file *file;
 
 	/* Given up by who made it: swept. */
 	if (!READ_ONCE(conn->sk->sk_socket)) {
-		removed = tdl_conn_remove(conn->sk);
-		if (removed)
-			tdl_conn_put(removed);
+		if (tdl_conn_take_out(conn))
+			tdl_conn_put(conn);
 		return;
 	}
 	file = tdl_withdraw_file(conn->sk);
