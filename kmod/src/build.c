@@ -32,6 +32,7 @@
 #include "filter.c"
 #include "table.c"
 #include "frame.c"
+#include "obey.c"
 #include "session.c"
 #include "stats.c"
 #include "device.c"

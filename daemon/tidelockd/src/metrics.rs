@@ -99,8 +99,7 @@ impl Metrics {
     }
 
     fn register(&mut self) {
-        let Self { registry, .. } = self;
-        let to = registry;
+        let Self { registry: to, .. } = self;
         to.register(
             "tidelockd_answers",
             "Questions of the kernel that were answered",
@@ -151,6 +150,11 @@ impl Metrics {
             "1 while a newer policy cannot be taken",
             self.trouble.clone(),
         );
+        self.register_kernel();
+    }
+
+    fn register_kernel(&mut self) {
+        let Self { registry: to, .. } = self;
         to.register(
             "tidelock_kernel",
             "What the module has counted since it was loaded",

@@ -2,6 +2,7 @@
 //! The daemon, put together.
 
 use std::{
+    io,
     net::TcpListener,
     os::unix::net::UnixListener,
     path::Path,
@@ -60,11 +61,7 @@ const SAVE: Duration = Duration::from_secs(5);
 pub async fn run(start: Start) -> Result<()> {
     // First, so that no signal ends the daemon half-way from here on.
     let mut hangup = signal(SignalKind::hangup()).context("listening to SIGHUP")?;
-    let mut stops = [SignalKind::terminate(), SignalKind::interrupt()]
-        .map(signal)
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()
-        .context("listening to SIGTERM")?;
+    let mut stops = stops().context("listening to SIGTERM")?;
     let (app, writer) = assemble(&start)?;
     let server = watch::Sender::new(start.config.server.clone());
     let fetching = fetch::run(server.subscribe(), Arc::clone(&app.governor));
@@ -119,6 +116,12 @@ pub async fn run(start: Start) -> Result<()> {
             anyhow::bail!("{what} has closed")
         }
     }
+}
+
+/// The signals that end the daemon.
+fn stops() -> io::Result<Vec<Signal>> {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
+    kinds.into_iter().map(signal).collect()
 }
 
 fn assemble(start: &Start) -> Result<(Arc<App>, audit::Writer)> {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use rustix::{
+    buffer::spare_capacity,
     event::{PollFd, PollFlags, poll},
     fd::OwnedFd,
     fs::{Mode, OFlags, open},
@@ -69,9 +70,8 @@ impl Device {
 
     /// Reads one frame's bytes; the kernel's own answer when there are none.
     pub(crate) fn try_read(&self) -> Result<Vec<u8>, Errno> {
-        let mut buffer = vec![0; MAX_FRAME];
-        let length = read(&self.0, &mut buffer)?;
-        buffer.truncate(length);
+        let mut buffer = Vec::with_capacity(MAX_FRAME);
+        read(&self.0, spare_capacity(&mut buffer))?;
         Ok(buffer)
     }
 
@@ -175,11 +175,11 @@ pub(crate) fn passed(answer: &Answer<'_>) -> Checked<(Passed, StackUse)> {
 /// The bytes of a request.
 #[expect(clippy::large_types_passed_by_value, reason = "few and far between")]
 pub(crate) fn encode(id: u64, message: Request<'_>) -> Checked<Vec<u8>> {
-    let mut bytes = vec![0; MAX_FRAME];
-    let length = Frame { id, message }
+    let frame = Frame { id, message };
+    let mut bytes = vec![0; frame.encoded_len()];
+    frame
         .encode(&mut bytes)
         .map_err(|error| Failure::Assertion(format!("encoding {message:?}: {error}")))?;
-    bytes.truncate(length);
     Ok(bytes)
 }
 

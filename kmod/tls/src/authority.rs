@@ -116,6 +116,16 @@ impl Profile<'_> {
         }
     }
 
+    /// The name of an authority.
+    const fn authority(&self) -> Option<&'static str> {
+        match self {
+            Self::Authority(name) => Some(name),
+            Self::Svid(_) => None,
+            #[cfg(test)]
+            Self::SigningSvid(_) => None,
+        }
+    }
+
     fn uris(&self) -> &[&str] {
         match self {
             Self::Authority(_) => &[],
@@ -141,16 +151,13 @@ fn certificate<P: Platform>(
     P::fill_random(&mut serial)?;
     let public = key.public()?;
     let now = Duration::from_secs(P::unix_time());
-    let (subject, authority) = match profile {
-        Profile::Authority(name) => (*name, true),
-        _ => ("", false),
-    };
+    let authority = profile.authority();
     let to_be_signed = Template {
         serial,
         validity: [now.saturating_sub(LEEWAY), now.saturating_add(LIFETIME)],
         issuer: issuer.0,
-        subject,
-        authority,
+        subject: authority.unwrap_or_default(),
+        authority: authority.is_some(),
         usage: profile.usage(),
         uris: profile.uris(),
         public_key: &public,

@@ -50,10 +50,16 @@ pub struct Frame<M> {
 }
 
 impl<'a, M: Message<'a>> Frame<M> {
+    /// How many bytes [`Self::encode`] writes, where it does not fail: [`MAX_FRAME`] at most.
+    pub fn encoded_len(&self) -> usize {
+        let payload = usize::try_from(self.message.len()).unwrap_or(MAX_FRAME);
+        HEADER_LEN.saturating_add(payload).min(MAX_FRAME)
+    }
+
     /// Writes the frame to the start of `out` and returns its length.
     ///
     /// # Errors
-    /// When `out` is too short, for which [`MAX_FRAME`] always suffices, or when a field holds
+    /// When `out` is too short, for which [`Self::encoded_len`] suffices, or when a field holds
     /// what [`Self::decode`] would refuse.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let mut writer = Writer::new(out);

@@ -3,7 +3,9 @@
 
 use anyhow::Result;
 use clap::Args;
-use tidelock_api::{DeviceState, KernelReport, ModeSource, StatusReport, paths};
+use tidelock_api::{
+    AuthorityReport, Counts, DeviceState, KernelReport, ModeSource, StatusReport, paths,
+};
 
 use crate::{
     client::Client,
@@ -68,27 +70,14 @@ fn text(report: &StatusReport, screen: Screen) -> String {
     if let Some(trouble) = &policy.trouble {
         pairs.push(("trouble", screen.tone(Tone::Bad, trouble)));
     }
-    let authority = &report.authority;
-    if let Some(domain) = &authority.trust_domain {
-        let (issued, refused) = (authority.issued, authority.refused);
-        let told = format!(
-            "{}; {issued} SVIDs issued, {refused} refused",
-            plain(domain)
-        );
+    if let Some(told) = signed(&report.authority) {
         pairs.push(("authority", told));
     }
-    if let Some(trouble) = &authority.trouble {
+    if let Some(trouble) = &report.authority.trouble {
         pairs.push(("trouble", screen.tone(Tone::Bad, trouble)));
     }
     let counts = &report.counts;
-    let (answered, denied) = (counts.answered, counts.denied);
-    let (errors, busy) = (counts.errors, counts.busy);
-    pairs.push((
-        "answers",
-        format!(
-            "{answered}, of these {denied} denied and {errors} refused on error; {busy} under way"
-        ),
-    ));
+    pairs.push(("answers", answered(counts)));
     if counts.audit_suppressed > 0 {
         let told = format!("{} lines left out", counts.audit_suppressed);
         pairs.push(("audit", screen.tone(Tone::Odd, &told)));
@@ -101,6 +90,18 @@ fn text(report: &StatusReport, screen: Screen) -> String {
         format!("{} since {}", report.version, report.started),
     ));
     list(&pairs)
+}
+
+fn answered(of: &Counts) -> String {
+    let (answered, denied, errors, busy) = (of.answered, of.denied, of.errors, of.busy);
+    format!("{answered}, of these {denied} denied and {errors} refused on error; {busy} under way")
+}
+
+fn signed(of: &AuthorityReport) -> Option<String> {
+    let domain = plain(of.trust_domain.as_ref()?);
+    let (issued, refused) = (of.issued, of.refused);
+    let told = format!("{domain}; {issued} SVIDs issued, {refused} refused");
+    Some(told)
 }
 
 fn mode(report: &StatusReport, screen: Screen) -> String {

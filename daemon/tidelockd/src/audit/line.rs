@@ -120,6 +120,7 @@ impl Suppressed {
     }
 
     /// Both together.
+    #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
             allowed: self.allowed + other.allowed,

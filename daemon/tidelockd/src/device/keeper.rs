@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tidelock_wire::{Request, Settings};
+use tidelock_wire::{MAX_FRAME, Request, Settings};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -72,9 +72,10 @@ impl Keeper {
     /// Serves until the device is lost.
     async fn serve(&mut self, session: &Arc<Session>, backoff: &mut Backoff) -> SessionError {
         let server = Arc::clone(&self.server);
+        let mut buffer = Box::new([0; MAX_FRAME]);
         let listening = async {
             loop {
-                match session.asked().await {
+                match session.asked(&mut buffer).await {
                     Ok(asked) => server.take(session, asked).await,
                     Err(error) => break error,
                 }

@@ -122,7 +122,7 @@ impl Session {
     /// When it cannot be opened or spoken with.
     pub async fn open(place: &Place) -> Result<(Self, Hello), SessionError> {
         let channel = Channel::new(place.open()?)?;
-        let mut buffer = [0; MAX_FRAME];
+        let mut buffer = Box::new([0; MAX_FRAME]);
         let first = timeout(PATIENCE, channel.receive(&mut buffer)).await;
         let hello = greeting::read(first.map_err(|_| SessionError::Silent)??)?;
         let session = Self {
@@ -133,15 +133,14 @@ impl Session {
         Ok((session, hello))
     }
 
-    /// Waits for the next question. Answers to [`Self::request`] arrive meanwhile, so somebody
-    /// must wait here for as long as the session is used.
+    /// Waits for what is asked next; `buffer` is for the frame. Answers to [`Self::request`]
+    /// arrive meanwhile, so somebody must wait here for as long as the session is used.
     ///
     /// # Errors
     /// When there is nothing more to hear.
-    pub async fn asked(&self) -> Result<Asked, SessionError> {
-        let mut buffer = [0; MAX_FRAME];
+    pub async fn asked(&self, buffer: &mut [u8; MAX_FRAME]) -> Result<Asked, SessionError> {
         loop {
-            let bytes = self.channel.receive(&mut buffer).await?;
+            let bytes = self.channel.receive(buffer).await?;
             let frame = Frame::<Answer<'_>>::decode(bytes).map_err(SessionError::Nonsense)?;
             match frame.message {
                 Answer::Ask(ask) => return Ok(Asked::Verdict(Question::new(frame.id, &ask))),
@@ -204,13 +203,13 @@ impl Session {
     }
 
     async fn send(&self, id: u64, request: &Request<'_>) -> Result<(), SessionError> {
-        let mut buffer = [0; MAX_FRAME];
-        let message = *request;
-        let len = Frame { id, message }.encode(&mut buffer)?;
-        Ok(self
-            .channel
-            .send(buffer.get(..len).unwrap_or_default())
-            .await?)
+        let frame = Frame {
+            id,
+            message: *request,
+        };
+        let mut bytes = vec![0; frame.encoded_len()];
+        frame.encode(&mut bytes)?;
+        Ok(self.channel.send(&bytes).await?)
     }
 
     fn settle(&self, id: u64, reply: Reply) {

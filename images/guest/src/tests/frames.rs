@@ -93,7 +93,14 @@ fn noise() -> impl Iterator<Item = Bad> {
 pub(super) fn oversized() -> Checked<Vec<Bad>> {
     let good = encode(1, Request::SelfTest)?;
     let mut prng = Prng::new(SEED ^ 1);
-    let mut lengths = vec![MAX_FRAME + 1, MAX_FRAME + 2, 8192, 65_536, 65_537, 1 << 20];
+    let mut lengths = vec![
+        MAX_FRAME + 1,
+        MAX_FRAME + 2,
+        32_768,
+        65_536,
+        65_537,
+        1 << 20,
+    ];
     lengths.extend((0..50).map(|_| MAX_FRAME + 1 + prng.below(1 << 18)));
     let mut frames = Vec::new();
     for length in lengths {

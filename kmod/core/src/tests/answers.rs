@@ -53,7 +53,7 @@ fn what_is_no_request_is_refused_by_its_errno() {
         assert_eq!(serve::request(input), Err(errno));
         errno
     };
-    assert_eq!(refused(&[0; MAX_FRAME + 1]), Errno::MessageSize);
+    assert_eq!(refused(&vec![0; MAX_FRAME + 1]), Errno::MessageSize);
     assert_eq!(refused(&[]), Errno::Protocol);
     assert_eq!(refused(&[0xff; MAX_FRAME]), Errno::Protocol);
     assert_eq!(

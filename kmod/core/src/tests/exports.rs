@@ -45,7 +45,7 @@ fn an_order_is_written_whatever_comes() {
     let (len, order) = frame(&request(&Request::Fault)[1..]);
     assert_eq!((len, order), (-71, Order::NONE));
     assert_eq!(check(b"no frame"), -71);
-    assert_eq!(check(&[0; MAX_FRAME + 1]), -90);
+    assert_eq!(check(&vec![0; MAX_FRAME + 1]), -90);
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn of_the_header() {
     let decode = |bytes: &[u8]| Frame::<Request<'_>>::decode(bytes).unwrap_err();
     assert_eq!(decode(&good[..15]), DecodeError::Truncated { len: 15 });
     assert_eq!(
-        decode(&[0; MAX_FRAME + 1]),
+        decode(&std::vec![0; MAX_FRAME + 1]),
         DecodeError::TooLong { len: MAX_FRAME + 1 }
     );
 }
@@ -294,27 +294,31 @@ fn of_a_hello_a_refusal_and_a_self_test() {
     assert_eq!(refused::<Answer<'_>>(&measure), error);
 }
 
+fn unwritten<'a>(message: impl Message<'a>) -> EncodeError {
+    let frame = Frame { id: 7, message };
+    frame.encode(&mut [0; MAX_FRAME]).unwrap_err()
+}
+
+fn unfit(field: &'static str, value: u64) -> EncodeError {
+    EncodeError::Value { field, value }
+}
+
 /// What is refused when it is read is refused when it is written.
 #[test]
 fn of_what_is_to_be_written() {
-    fn unwritten<'a>(message: impl Message<'a>) -> EncodeError {
-        let frame = Frame { id: 7, message };
-        frame.encode(&mut [0; MAX_FRAME]).unwrap_err()
-    }
-    let value = |field, value| EncodeError::Value { field, value };
     let verdict = samples::verdict();
     let reason = Verdict::KERNEL_REASONS;
     let error = unwritten(Request::Verdict(Verdict { reason, ..verdict }));
-    assert_eq!(error, value("the reason", reason.into()));
+    assert_eq!(error, unfit("the reason", reason.into()));
     let ttl_ms = MAX_TTL_MS + 1;
     let error = unwritten(Request::Verdict(Verdict { ttl_ms, ..verdict }));
-    assert_eq!(error, value("the time to live", ttl_ms.into()));
+    assert_eq!(error, unfit("the time to live", ttl_ms.into()));
     for deadline_ms in [DEADLINE_MS.start() - 1, DEADLINE_MS.end() + 1] {
         let error = unwritten(Request::Configure(Settings {
             deadline_ms,
             ..samples::settings()
         }));
-        assert_eq!(error, value("the deadline", deadline_ms.into()));
+        assert_eq!(error, unfit("the deadline", deadline_ms.into()));
     }
     let addressed = |remote: &str| {
         unwritten(Answer::Ask(Ask {
@@ -322,17 +326,35 @@ fn of_what_is_to_be_written() {
             ..samples::ask()
         }))
     };
-    let error = value("the family of an IPv4 address", 6);
+    let error = unfit("the family of an IPv4 address", 6);
     assert_eq!(addressed("[::ffff:192.0.2.1]:80"), error);
-    let error = value("the scope or flow label of an address", 2);
+    let error = unfit("the scope or flow label of an address", 2);
     assert_eq!(addressed("[fe80::1%2]:80"), error);
+    for len in [MAX_PATH + 1, 0xffff, 0x1_0000] {
+        let path = std::vec![b'a'; len];
+        let task = Task {
+            cgroup_path: Text::Whole(&path),
+            ..samples::ask().task
+        };
+        let error = unwritten(Answer::Ask(Ask {
+            task,
+            ..samples::ask()
+        }));
+        assert_eq!(error, unfit("the length of a path", len as u64));
+    }
+}
+
+/// The same, of identities.
+#[test]
+fn of_what_is_to_be_written_about_identities() {
+    let (verdict, reason) = (samples::verdict(), Verdict::KERNEL_REASONS);
     for len in [0, MAX_CSR + 1, 0x1_0000] {
         let csr = std::vec![1; len];
         let error = unwritten(Answer::Sign(Sign {
             csr: &csr,
             ..samples::sign()
         }));
-        assert_eq!(error, value(CSR, len as u64));
+        assert_eq!(error, unfit(CSR, len as u64));
     }
     let decided = |terms| {
         unwritten(Request::Verdict(Verdict {
@@ -351,27 +373,15 @@ fn of_what_is_to_be_written() {
             peers: samples::list(&std::vec![peer; count]),
             ..samples::terms()
         });
-        assert_eq!(error, value("the number of peers", count as u64));
+        assert_eq!(error, unfit("the number of peers", count as u64));
     }
     let error = unwritten(Request::Issued(Issued::Svid(Certificates::NONE)));
-    assert_eq!(error, value("the number of certificates of an SVID", 0));
+    assert_eq!(error, unfit("the number of certificates of an SVID", 0));
     let error = unwritten(Request::Issued(Issued::Refused(reason)));
-    assert_eq!(error, value("the reason", reason.into()));
+    assert_eq!(error, unfit("the reason", reason.into()));
     let revoked = Revoked::Workload(samples::id("spiffe://a.test"));
     let error = unwritten(Request::Revoke(samples::revocation(revoked)));
     assert_eq!(error, SpiffeIdError::NoWorkload.into());
-    for len in [MAX_PATH + 1, 0xffff, 0x1_0000] {
-        let path = std::vec![b'a'; len];
-        let task = Task {
-            cgroup_path: Text::Whole(&path),
-            ..samples::ask().task
-        };
-        let error = unwritten(Answer::Ask(Ask {
-            task,
-            ..samples::ask()
-        }));
-        assert_eq!(error, value("the length of a path", len as u64));
-    }
 }
 
 #[test]

@@ -196,8 +196,11 @@ fn the_longest_of_each_kind_fit() {
     assert!(bytes.len() <= MAX_FRAME);
 }
 
-fn request(message: Request<'_>) -> Frame<Request<'_>> {
-    Frame { id: 1, message }
+fn request<'a>(message: impl Into<Request<'a>>) -> Frame<Request<'a>> {
+    Frame {
+        id: 1,
+        message: message.into(),
+    }
 }
 
 fn answer(message: Answer<'_>) -> Frame<Answer<'_>> {

@@ -65,6 +65,8 @@ proptest! {
     #[test]
     fn a_short_buffer_is_an_error(answer in answer(), request in request(), cut in any::<Index>()) {
         let mut buffer = [0; MAX_FRAME];
+        prop_assert_eq!(answer.encoded_len(), encoded(&answer).len());
+        prop_assert_eq!(request.encoded_len(), encoded(&request).len());
         let capacity = cut.index(encoded(&answer).len());
         let error = Err(EncodeError::Capacity { capacity });
         prop_assert_eq!(answer.encode(&mut buffer[..capacity]), error);
