@@ -12,7 +12,10 @@ struct tdl_frame *tdl_frame_alloc(size_t cap)
 {
 	struct tdl_frame *frame;
 
-	/* Charged to who opened the device. Zeroed: no byte of it can be somebody else's. */
+	/*
+	 * An answer's is charged to who writes; questions are few. Zeroed: no byte of it can be
+	 * somebody else's.
+	 */
 	frame = kzalloc(struct_size(frame, data, cap), GFP_KERNEL_ACCOUNT);
 	if (frame)
 		frame->cap = cap;

@@ -173,8 +173,10 @@ impl Embedded {
         self.root.check(Rank::Root, now)?;
         let mut by = self.current();
         let mut validity = self.lifetimes.validity(now, self.lifetimes.svid);
-        // An SVID does not outlive who signed it; nor can an intermediate outlive the root.
-        if validity.to > by.validity.to && by.validity.to < self.root.validity.to {
+        // An SVID does not outlive who signed it; nor can an intermediate outlive the root. One that
+        // begins later was made while the clock was ahead.
+        let ends_first = validity.to > by.validity.to && by.validity.to < self.root.validity.to;
+        if ends_first || now < by.validity.from {
             by = self.replace(&by, now)?;
         }
         by.check(Rank::Intermediate, now)?;
@@ -185,14 +187,17 @@ impl Embedded {
     }
 
     /// Makes a new intermediate when half of the life of this one is over, long before anybody
-    /// needs it. Whether it did.
+    /// needs it, or when it begins later than now, for it was made while the clock was ahead. Whether
+    /// it did.
     ///
     /// # Errors
-    /// When it cannot be written; the old one signs on while it is valid.
+    /// When it cannot be written; the old one signs on while it is valid. When the clock is outside of
+    /// the root's validity: then nothing can be signed.
     pub fn renew(&self, now: SystemTime) -> Result<bool, AuthorityError> {
         let now = whole_seconds(now);
+        self.root.check(Rank::Root, now)?;
         let current = self.current();
-        let due = current.is_past_half(now);
+        let due = current.is_past_half(now) || now < current.validity.from;
         if due {
             self.replace(&current, now)?;
         }

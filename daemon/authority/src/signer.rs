@@ -92,10 +92,8 @@ impl Signer {
     /// Refuses to sign by what is not valid.
     pub(crate) fn check(&self, rank: Rank, now: SystemTime) -> Result<(), AuthorityError> {
         let Validity { from, to } = self.validity;
-        let cure = if now < from && rank == Rank::Root {
+        let cure = if now < from {
             "set the clock"
-        } else if now < from {
-            "set the clock; if it is right now and was not before, roll the intermediate"
         } else if now > to && rank == Rank::Root {
             "if the clock is right, the trust domain has ended: begin a new one in another folder"
         } else if now > to {

@@ -265,7 +265,9 @@ fn common_validity(chain: &[CertificateDer<'_>], now: SystemTime) -> Result<Vali
     }
     let Validity { from, to } = common;
     let lifetime = to.duration_since(from).unwrap_or_default();
-    if now < from || now + SHORTEST > to || lifetime > LONGEST {
+    // Certificates know no less than seconds: what was signed for a minute just now is one.
+    let whole = UNIX_EPOCH + Duration::from_secs(seconds(now));
+    if now < from || whole + SHORTEST > to || lifetime > LONGEST {
         let (from, to, now) = (seconds(from), seconds(to), seconds(now));
         return Err(SvidError::Validity { from, to, now });
     }

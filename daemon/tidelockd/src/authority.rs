@@ -3,8 +3,8 @@
 
 use std::{
     fmt,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,7 +12,8 @@ use tidelock_authority::{
     AuthorityError, Embedded, IssueError, Issuer, Lifetimes, Request, RequestError, Svid, Trust,
 };
 use tidelock_policy::{Decision, DecisionMode, SpiffeId};
-use tokio::time::{interval, timeout_at};
+use tidelock_tls::TrustDomain;
+use tokio::time::{sleep, timeout_at};
 
 use crate::{
     config,
@@ -21,23 +22,39 @@ use crate::{
 
 /// How often the intermediate is looked at.
 const LOOK: Duration = Duration::from_mins(10);
+/// How often an authority that could not be opened is tried again: the clock may have been wrong, or
+/// the disk.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// The folder of the embedded authority, below the daemon's.
 const FOLDER: &str = "authority";
 
 /// Who signs.
 pub struct Authority {
-    signer: Signer,
-    trouble: Mutex<Option<String>>,
+    /// None: nobody signs.
+    wanted: Option<Wanted>,
+    state: Mutex<State>,
 }
 
-enum Signer {
-    /// Nobody: no trust domain is configured.
-    Nobody,
-    /// Nobody, for it cannot be used; why.
-    Broken(AuthorityError),
-    /// The node itself.
-    Embedded(Arc<Embedded>, Trust),
+/// What is configured.
+#[derive(Clone)]
+struct Wanted {
+    dir: PathBuf,
+    domain: TrustDomain,
+    lifetimes: Lifetimes,
+}
+
+#[derive(Default)]
+struct State {
+    signer: Option<Signer>,
+    trouble: Option<String>,
+}
+
+/// The node itself.
+#[derive(Clone)]
+struct Signer {
+    embedded: Arc<Embedded>,
+    trust: Arc<Trust>,
 }
 
 impl fmt::Debug for Authority {
@@ -72,6 +89,9 @@ pub enum CertifyError {
     /// It could not be signed.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// Another policy is in force by now.
+    #[error("another policy came into force meanwhile")]
+    Superseded,
     /// There was no time.
     #[error("signing took longer than the kernel waits")]
     Late,
@@ -87,56 +107,42 @@ impl CertifyError {
             Self::Broken(_) => "svid: the authority cannot be used",
             Self::Request(_) => "svid: the request is not what was decided",
             Self::Issue(_) => "svid: it could not be signed",
+            Self::Superseded => "svid: another policy came into force meanwhile",
             Self::Late => "svid: signing took too long",
         }
     }
 }
 
 impl Authority {
-    /// Opens what is configured. What cannot be opened is told, and signs nothing. May wait for the
-    /// disk.
+    /// Opens what is configured. What cannot be opened is told, signs nothing, and is tried again by
+    /// [`Self::keep`]. May wait for the disk.
     pub fn open(config: &config::Svid, state_dir: &Path, now: SystemTime) -> Self {
-        let signer = match &config.trust_domain {
-            None => Signer::Nobody,
-            Some(domain) => {
-                let lifetimes = Lifetimes {
-                    svid: config.lifetime,
-                    ..Lifetimes::default()
-                };
-                match Embedded::open(&state_dir.join(FOLDER), domain.clone(), lifetimes, now) {
-                    Ok(embedded) => {
-                        let trust = embedded.trust();
-                        Signer::Embedded(Arc::new(embedded), trust)
-                    }
-                    Err(error) => {
-                        tracing::error!("no SVIDs are signed: {error}");
-                        Signer::Broken(error)
-                    }
-                }
-            }
+        let wanted = config.trust_domain.clone().map(|domain| Wanted {
+            dir: state_dir.join(FOLDER),
+            domain,
+            lifetimes: Lifetimes {
+                svid: config.lifetime,
+                ..Lifetimes::default()
+            },
+        });
+        let authority = Self {
+            wanted,
+            state: Mutex::default(),
         };
-        let trouble = match &signer {
-            Signer::Broken(error) => Some(error.to_string()),
-            Signer::Nobody | Signer::Embedded(..) => None,
-        };
-        Self {
-            signer,
-            trouble: Mutex::new(trouble),
+        if let Some(wanted) = &authority.wanted {
+            authority.opened(wanted.open(now));
         }
+        authority
     }
 
     /// The trust domain that is signed for.
     pub fn trust_domain(&self) -> Option<&str> {
-        match &self.signer {
-            Signer::Embedded(embedded, _) => Some(embedded.trust_domain().as_str()),
-            Signer::Nobody | Signer::Broken(_) => None,
-        }
+        self.wanted.as_ref().map(|wanted| wanted.domain.as_str())
     }
 
     /// What is wrong with it.
     pub fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock();
-        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+        self.state().trouble.clone()
     }
 
     /// Signs what a process asks for, when that is what was decided for it.
@@ -151,44 +157,100 @@ impl Authority {
         deadline: Instant,
     ) -> Result<Svid, CertifyError> {
         let id = decided(decision)?;
-        let (embedded, trust) = match &self.signer {
-            Signer::Nobody => return Err(CertifyError::Nobody),
-            Signer::Broken(error) => return Err(CertifyError::Broken(error.to_string())),
-            Signer::Embedded(embedded, trust) => (embedded, trust),
-        };
+        if self.wanted.is_none() {
+            return Err(CertifyError::Nobody);
+        }
+        let signer = self.signer()?;
         let request = Request::check(csr, id)?;
-        let issued = embedded.issue(&request, trust, now);
+        let issued = signer.embedded.issue(&request, &signer.trust, now);
         let issued = timeout_at(deadline.into(), issued).await;
         Ok(issued.map_err(|_| CertifyError::Late)??)
     }
 
-    /// Replaces the intermediate before it is old, for as long as the daemon runs.
+    /// Replaces the intermediate before it is old, and opens what could not be opened before, for
+    /// as long as the daemon runs.
     pub async fn keep(self: Arc<Self>) {
-        let mut ticks = interval(LOOK);
+        let Some(wanted) = self.wanted.clone() else {
+            return;
+        };
         loop {
-            ticks.tick().await;
-            let Signer::Embedded(embedded, _) = &self.signer else {
-                return;
-            };
-            let embedded = Arc::clone(embedded);
-            let renewed =
-                tokio::task::spawn_blocking(move || embedded.renew(SystemTime::now())).await;
-            let trouble = match renewed {
-                Ok(Ok(new)) => {
-                    if new {
-                        tracing::info!("SVIDs are signed by a new intermediate");
-                    }
-                    None
+            let wait = match self.signer() {
+                Ok(signer) => {
+                    self.renew(signer).await;
+                    LOOK
                 }
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(error) => Some(error.to_string()),
+                Err(_) => AGAIN,
             };
-            if let Some(trouble) = &trouble {
-                tracing::error!("there is no new intermediate, and the old one ages: {trouble}");
+            sleep(wait).await;
+            if self.signer().is_err() {
+                let wanted = wanted.clone();
+                let opening = move || wanted.open(SystemTime::now());
+                if let Ok(opened) = tokio::task::spawn_blocking(opening).await {
+                    self.opened(opened);
+                }
             }
-            let mut place = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            *place = trouble;
         }
+    }
+
+    async fn renew(&self, signer: Signer) {
+        let renewing = move || signer.embedded.renew(SystemTime::now());
+        let trouble = match tokio::task::spawn_blocking(renewing).await {
+            Ok(Ok(new)) => {
+                if new {
+                    tracing::info!("SVIDs are signed by a new intermediate");
+                }
+                None
+            }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(trouble) = &trouble {
+            tracing::error!("there is no new intermediate, and the old one ages: {trouble}");
+        }
+        self.state().trouble = trouble;
+    }
+
+    fn opened(&self, opened: Result<Signer, AuthorityError>) {
+        let mut state = self.state();
+        match opened {
+            Ok(signer) => {
+                let domain = signer.embedded.trust_domain().as_str();
+                tracing::info!(trust_domain = domain, "SVIDs are signed");
+                *state = State {
+                    signer: Some(signer),
+                    trouble: None,
+                };
+            }
+            Err(error) => {
+                let trouble = error.to_string();
+                if state.trouble.as_ref() != Some(&trouble) {
+                    tracing::error!("no SVIDs are signed: {trouble}; trying again");
+                }
+                state.trouble = Some(trouble);
+            }
+        }
+    }
+
+    fn signer(&self) -> Result<Signer, CertifyError> {
+        let state = self.state();
+        let trouble = || state.trouble.clone().unwrap_or_default();
+        (state.signer.clone()).ok_or_else(|| CertifyError::Broken(trouble()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // It is whole after every statement that changes it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wanted {
+    fn open(&self, now: SystemTime) -> Result<Signer, AuthorityError> {
+        let (domain, lifetimes) = (self.domain.clone(), self.lifetimes);
+        let embedded = Embedded::open(&self.dir, domain, lifetimes, now)?;
+        Ok(Signer {
+            trust: Arc::new(embedded.trust()),
+            embedded: Arc::new(embedded),
+        })
     }
 }
 

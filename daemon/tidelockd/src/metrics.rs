@@ -51,6 +51,7 @@ pub struct Metrics {
     suppressed: Counter,
     generation: Gauge<u64, AtomicU64>,
     trouble: Gauge,
+    authority_trouble: Gauge,
     kernel: Family<What, Counter>,
     kernel_now: Family<What, Gauge<u64, AtomicU64>>,
 }
@@ -70,6 +71,8 @@ pub struct Scrape {
     pub generation: u64,
     /// Whether a newer policy could not be taken.
     pub trouble: bool,
+    /// Whether SVIDs cannot be signed, or soon cannot.
+    pub authority_trouble: bool,
     /// What the kernel says.
     pub kernel: Option<KernelReport>,
 }
@@ -91,6 +94,7 @@ impl Metrics {
             suppressed: Counter::default(),
             generation: Gauge::default(),
             trouble: Gauge::default(),
+            authority_trouble: Gauge::default(),
             kernel: Family::default(),
             kernel_now: Family::default(),
         };
@@ -150,11 +154,16 @@ impl Metrics {
             "1 while a newer policy cannot be taken",
             self.trouble.clone(),
         );
-        self.register_kernel();
+        self.register_more();
     }
 
-    fn register_kernel(&mut self) {
+    fn register_more(&mut self) {
         let Self { registry: to, .. } = self;
+        to.register(
+            "tidelockd_authority_trouble",
+            "1 while SVIDs cannot be signed, or soon cannot",
+            self.authority_trouble.clone(),
+        );
         to.register(
             "tidelock_kernel",
             "What the module has counted since it was loaded",
@@ -226,6 +235,7 @@ impl Metrics {
         self.device
             .set((scrape.device == DeviceState::Serving).into());
         self.trouble.set(scrape.trouble.into());
+        self.authority_trouble.set(scrape.authority_trouble.into());
         self.generation.set(scrape.generation);
         set(&self.opened, scrape.opened);
         set(&self.hashed, scrape.hashed);

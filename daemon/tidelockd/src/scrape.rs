@@ -58,6 +58,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
         suppressed: app.audit.suppressed(),
         generation: policy.generation,
         trouble: policy.trouble.is_some(),
+        authority_trouble: app.authority.trouble().is_some(),
         kernel: kernel(&view).await,
     };
     match app.metrics.text(&scrape) {

@@ -9,7 +9,7 @@ use std::{
 use tidelock_api::Mode;
 use tidelock_authority::Svid;
 use tidelock_policy::Decision;
-use tidelock_wire::{Certificate, Certificates, Issued, MAX_LIST, Scope, Settings};
+use tidelock_wire::{Certificate, Certificates, EncodeError, Issued, MAX_LIST, Scope, Settings};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +38,7 @@ pub struct Server {
     audit: Audit,
     metrics: Arc<Metrics>,
     places: Arc<Semaphore>,
+    signing: Semaphore,
     tasks: TaskTracker,
 }
 
@@ -55,7 +56,7 @@ pub struct Parts {
     pub denied: Arc<Table>,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
-    /// How many questions are answered side by side.
+    /// How many questions are answered side by side; beside them a quarter of that are signed for.
     pub concurrent: usize,
 }
 
@@ -73,28 +74,35 @@ impl Server {
             audit: parts.audit,
             metrics: parts.metrics,
             places: Arc::new(Semaphore::new(parts.concurrent)),
+            signing: Semaphore::new(parts.concurrent.div_ceil(4)),
             tasks: TaskTracker::new(),
         }
     }
 
-    /// Takes on what the kernel asks. Waits while too much is being answered: the rest waits in the
-    /// kernel, which bounds it.
+    /// Takes on what the kernel asks. Waits while too many questions are being answered: the rest waits
+    /// in the kernel, which bounds it. SVIDs have places of their own, and are waited for by nobody
+    /// else.
     pub async fn take(self: &Arc<Self>, session: &Arc<Session>, asked: Asked) {
         let since = Instant::now();
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-            // Only a closed semaphore has no places, and nobody closes it.
-            return;
-        };
         let (server, session) = (Arc::clone(self), Arc::clone(session));
-        self.tasks.spawn(async move {
-            match asked {
-                Asked::Verdict(question) => server.answer(&session, question, since).await,
-                Asked::Svid { question, csr } => {
-                    server.certify(&session, question, &csr, since).await;
-                }
+        match asked {
+            Asked::Verdict(question) => {
+                let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+                    // Only a closed semaphore has no places, and nobody closes it.
+                    return;
+                };
+                self.tasks.spawn(async move {
+                    server.answer(&session, question, since).await;
+                    drop(place);
+                });
             }
-            drop(place);
-        });
+            Asked::Svid { question, csr } => {
+                self.tasks.spawn(async move {
+                    let _place = server.signing.acquire().await;
+                    server.certify(&session, question, &csr, since).await;
+                });
+            }
+        }
     }
 
     /// Waits until every question that was taken on is answered, which each is before its
@@ -166,18 +174,24 @@ impl Server {
         let case = self.judge(question, since).await;
         let (decision, now) = (&case.judgement.decision, SystemTime::now());
         let outcome = self.authority.certify(decision, csr, now, case.deadline);
-        let outcome = outcome.await;
+        let outcome = match outcome.await {
+            // A verdict of another policy is known by its number; an SVID has none.
+            Ok(_) if self.rulings.borrow().generation != case.ruling.generation => {
+                Err(CertifyError::Superseded)
+            }
+            outcome => outcome,
+        };
         let reason = match (&outcome, decision) {
             (Err(error), _) => error.reason(),
             (Ok(_), Ok(decision)) => &decision.reason,
             // Nothing is certified without a decision.
             (Ok(_), Err(error)) => error.reason(),
         };
+        self.metrics.certified(outcome.is_ok());
         let number = self.reasons.number(reason);
         if let Err(error) = tell(session, id, outcome.as_ref().ok(), number).await {
             tracing::warn!(id, "a request for an SVID could not be answered: {error}");
         }
-        self.metrics.certified(outcome.is_ok());
         let line = Line {
             reason: reason.to_owned(),
             ..case.line(number)
@@ -207,7 +221,12 @@ async fn tell(
         return session.issued(id, Issued::Refused(reason)).await;
     };
     let mut buffer = vec![0; MAX_LIST];
-    let chain = svid.chain.iter().filter_map(|der| Certificate::new(der));
+    let none = EncodeError::Value {
+        field: "the length of a certificate",
+        value: 0,
+    };
+    let chain = svid.chain.iter().map(|der| Certificate::new(der));
+    let chain: Vec<Certificate<'_>> = chain.collect::<Option<_>>().ok_or(none)?;
     let chain = Certificates::encode(chain, &mut buffer)?;
     session.issued(id, Issued::Svid(chain)).await
 }

@@ -43,9 +43,12 @@ impl Authority {
     /// A new intermediate below this root.
     #[inline(never)]
     pub(crate) fn intermediate<P: Platform>(&self) -> Result<Self, TlsError> {
+        self.below::<P>(&Profile::Authority(INTERMEDIATE))
+    }
+
+    fn below<P: Platform>(&self, profile: &Profile<'_>) -> Result<Self, TlsError> {
         let key = SecretKey::generate::<P>()?;
-        let profile = Profile::Authority(INTERMEDIATE);
-        let certificate = certificate::<P>(&profile, &key, (self.name, &self.key))?;
+        let certificate = certificate::<P>(profile, &key, (self.name, &self.key))?;
         Ok(Self {
             domain: self.domain.clone(),
             key,
@@ -79,6 +82,17 @@ impl Authority {
         Expected::any_of([Allowed::Domain(self.domain.clone())])
     }
 
+    /// An intermediate of another shape.
+    #[cfg(test)]
+    pub(crate) fn odd<P: Platform>(&self, usage: u8, uris: &[&str]) -> Result<Self, TlsError> {
+        self.below::<P>(&Profile::Odd { usage, uris })
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn key(&self) -> &SecretKey {
+        &self.key
+    }
+
     #[cfg(test)]
     pub(crate) fn certificate(&self) -> &[u8] {
         &self.certificate
@@ -104,6 +118,14 @@ pub(crate) enum Profile<'a> {
     /// An SVID that may sign certificates, which it must not.
     #[cfg(test)]
     SigningSvid(&'a str),
+    /// An intermediate that says this of itself.
+    #[cfg(test)]
+    Odd {
+        /// Of [`usage`].
+        usage: u8,
+        /// Its names.
+        uris: &'a [&'a str],
+    },
 }
 
 impl Profile<'_> {
@@ -113,6 +135,8 @@ impl Profile<'_> {
             Self::Svid(_) => usage::DIGITAL_SIGNATURE,
             #[cfg(test)]
             Self::SigningSvid(_) => usage::DIGITAL_SIGNATURE | usage::KEY_CERT_SIGN,
+            #[cfg(test)]
+            Self::Odd { usage, .. } => *usage,
         }
     }
 
@@ -123,6 +147,8 @@ impl Profile<'_> {
             Self::Svid(_) => None,
             #[cfg(test)]
             Self::SigningSvid(_) => None,
+            #[cfg(test)]
+            Self::Odd { .. } => Some(INTERMEDIATE),
         }
     }
 
@@ -132,6 +158,8 @@ impl Profile<'_> {
             Self::Svid(uris) => uris.as_slice(),
             #[cfg(test)]
             Self::SigningSvid(uri) => core::slice::from_ref(uri),
+            #[cfg(test)]
+            Self::Odd { uris, .. } => uris,
         }
     }
 }
@@ -139,7 +167,7 @@ impl Profile<'_> {
 /// All roots bear the same name, and all intermediates: what tells them apart is the key alone. A
 /// name is only there because X.509 wants one; nobody looks at it but to find the issuer.
 const ROOT: &str = "SPIFFE";
-const INTERMEDIATE: &str = "SPIFFE intermediate";
+pub(crate) const INTERMEDIATE: &str = "SPIFFE intermediate";
 
 #[inline(never)]
 fn certificate<P: Platform>(

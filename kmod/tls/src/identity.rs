@@ -131,7 +131,10 @@ impl Identity {
             .collect();
         let leaf = chain.first();
         let leaf = leaf.ok_or(TlsError::Certificate("the SVID has no certificate"))?;
-        let (id, until) = verify::svid_of(leaf)?;
+        let (id, mut until) = verify::svid_of(leaf)?;
+        for above in chain.iter().skip(1) {
+            until = until.min(verify::until(above)?);
+        }
         let certified = CertifiedKey::new(chain, Arc::new(key));
         certified.keys_match()?;
         Ok(Self {
@@ -146,7 +149,7 @@ impl Identity {
         &self.id
     }
 
-    /// Until when the SVID is valid, in seconds since 1970.
+    /// Until when all of the chain is valid, in seconds since 1970.
     pub const fn until(&self) -> u64 {
         self.until
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! The other end of a session: who may be there, and who is.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 
-use crate::{SpiffeId, TrustDomain, trust::KeyDigest};
+use crate::{SpiffeId, TrustDomain, trust::KeyDigest, verify::Vouched};
 
 /// One workload, or many.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,17 +37,13 @@ impl Expected {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
     id: SpiffeId,
-    authorities: Vec<KeyDigest>,
+    vouched: Vouched,
     until: u64,
 }
 
 impl Peer {
-    pub(crate) const fn new(id: SpiffeId, authorities: Vec<KeyDigest>, until: u64) -> Self {
-        Self {
-            id,
-            authorities,
-            until,
-        }
+    pub(crate) const fn new(id: SpiffeId, vouched: Vouched, until: u64) -> Self {
+        Self { id, vouched, until }
     }
 
     /// Its identity.
@@ -58,10 +54,15 @@ impl Peer {
     /// The keys that its SVID rests on: of who signed it first, of an authority of the trust
     /// bundle last.
     pub fn authorities(&self) -> &[KeyDigest] {
-        &self.authorities
+        &self.vouched.keys
     }
 
-    /// Until when its SVID is valid, in seconds since 1970.
+    /// The authority of the trust bundle that it rests on: of its name and its key.
+    pub(crate) const fn anchor(&self) -> &KeyDigest {
+        &self.vouched.anchor
+    }
+
+    /// Until when its SVID is valid, and who vouches for it, in seconds since 1970.
     pub const fn until(&self) -> u64 {
         self.until
     }

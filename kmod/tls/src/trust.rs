@@ -28,19 +28,34 @@ pub enum Void {
     Authority(KeyDigest),
 }
 
+impl Void {
+    /// What it is remembered by: all are of one length, and none is another's.
+    fn digest(&self) -> KeyDigest {
+        match self {
+            Self::Workload(id) => workload_digest(id),
+            Self::Authority(key) => *key,
+        }
+    }
+}
+
+/// No key's digest is this: it is of a text.
+fn workload_digest(id: &SpiffeId) -> KeyDigest {
+    x509::digest(id.as_str().as_bytes())
+}
+
 /// Who is trusted.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     domains: BTreeMap<TrustDomain, Arc<[Anchor]>>,
-    /// With the time until which it must be remembered, in seconds since 1970.
-    void: BTreeMap<Void, u64>,
+    /// By [`Void::digest`], with the time until which it must be remembered, in seconds since 1970.
+    void: BTreeMap<KeyDigest, u64>,
 }
 
 /// An authority of a trust bundle.
 #[derive(Clone, Debug)]
 struct Anchor {
     anchor: TrustAnchor<'static>,
-    key: KeyDigest,
+    digest: KeyDigest,
 }
 
 impl Trust {
@@ -78,15 +93,22 @@ impl Trust {
         Ok(trust)
     }
 
-    /// The same, with `what` void until that time, in seconds since 1970; what must not be
-    /// remembered at `now` any more is forgotten, so 0 takes it back.
+    /// The same, with `what` void until that time, in seconds since 1970; 0 takes it back. When there
+    /// is no room, what must not be remembered at `now` any more is forgotten, and not before: the
+    /// clock may be wrong.
     ///
     /// # Errors
     /// When there is too much of it.
-    pub fn with_void(&self, what: Void, until: u64, now: u64) -> Result<Self, TlsError> {
+    pub fn with_void(&self, what: &Void, until: u64, now: u64) -> Result<Self, TlsError> {
         let mut trust = self.clone();
-        trust.void.insert(what, until);
-        trust.void.retain(|_, until| *until > now);
+        if until == 0 {
+            trust.void.remove(&what.digest());
+            return Ok(trust);
+        }
+        trust.void.insert(what.digest(), until);
+        if trust.void.len() > MAX_VOID {
+            trust.void.retain(|_, until| *until > now);
+        }
         if trust.void.len() > MAX_VOID {
             return Err(TlsError::Limit("revocations"));
         }
@@ -94,21 +116,18 @@ impl Trust {
     }
 
     /// Whether a peer that was accepted would be still, as far as that is about trust: its domain
-    /// has the authority that vouched for it, and nothing of its SVID is void.
+    /// has the authority that vouched for it, and nothing of its SVID is void. Who holds a session
+    /// asks again once others can find it, for its trust is that of its beginning.
     pub fn stands(&self, peer: &Peer, now: u64) -> bool {
-        let vouches = |anchor: &Anchor| Some(&anchor.key) == peer.authorities().last();
+        let vouches = |anchor: &Anchor| anchor.digest == *peer.anchor();
         self.of(peer.id().trust_domain()).iter().any(vouches)
             && !self.is_void(peer.id(), peer.authorities(), now)
     }
 
     /// Whether nothing may rest on this identity or on one of these authorities.
     pub(crate) fn is_void(&self, id: &SpiffeId, authorities: &[KeyDigest], now: u64) -> bool {
-        if self.void.is_empty() {
-            return false;
-        }
-        let void = |what: Void| self.void.get(&what).is_some_and(|until| *until > now);
-        void(Void::Workload(id.clone()))
-            || authorities.iter().any(|key| void(Void::Authority(*key)))
+        let void = |what: &KeyDigest| self.void.get(what).is_some_and(|until| *until > now);
+        !self.void.is_empty() && (void(&workload_digest(id)) || authorities.iter().any(void))
     }
 
     /// Who vouches for a domain, as webpki wants them.
@@ -128,10 +147,21 @@ impl Anchor {
         let anchor = anchor_from_trusted_cert(&certificate)
             .map_err(|_| TlsError::Certificate("an authority's cannot be read"))?;
         Ok(Self {
-            key: key_digest(&anchor)?,
+            digest: anchor_digest(&anchor)?,
             anchor: anchor.to_owned(),
         })
     }
+}
+
+/// Of an authority's name and key: what webpki finds it by, and what it is to a path.
+pub(crate) fn anchor_digest(anchor: &TrustAnchor<'_>) -> Result<KeyDigest, TlsError> {
+    let wrong = |_| TlsError::Certificate("an authority cannot be encoded");
+    let mut parts = x509::in_sequence(&anchor.subject).map_err(wrong)?;
+    parts.extend(x509::in_sequence(&anchor.subject_public_key_info).map_err(wrong)?);
+    if let Some(constraints) = &anchor.name_constraints {
+        parts.extend(x509::in_sequence(constraints).map_err(wrong)?);
+    }
+    Ok(x509::digest(&parts))
 }
 
 /// Of an authority whose key is told without the tag and length around it.

@@ -5,7 +5,7 @@
 //! not contain: so the few structures are put together here out of `der`'s primitives.
 
 use alloc::{vec, vec::Vec};
-use core::time::Duration;
+use core::{str::Utf8Error, time::Duration};
 
 use der::{
     AnyRef, Decode as _, Encode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _,
@@ -232,11 +232,9 @@ pub(crate) fn in_sequence(content: &[u8]) -> der::Result<Vec<u8>> {
     AnyRef::new(Tag::Sequence, content)?.to_der()
 }
 
-/// The text of a name that is a URI.
-pub(crate) fn uri<'a>(name: &AnyRef<'a>) -> Option<&'a str> {
-    (name.tag() == URI)
-        .then(|| core::str::from_utf8(name.value()).ok())
-        .flatten()
+/// The text of a name that is a URI, if it is text.
+pub(crate) fn uri<'a>(name: &AnyRef<'a>) -> Option<Result<&'a str, Utf8Error>> {
+    (name.tag() == URI).then(|| core::str::from_utf8(name.value()))
 }
 
 /// What lies in a constructed value, to its end.

@@ -39,6 +39,35 @@ pub enum Answer<'a> {
 pub enum Refusal {
     /// This build of the module has no such function.
     Unsupported,
+    /// There is no room for more of it: trust domains, or revocations.
+    Limit,
+    /// A certificate in it cannot be read.
+    Certificate,
+}
+
+impl Refusal {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Unsupported, Self::Limit, Self::Certificate];
+
+    /// The number in frames.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Unsupported => 1,
+            Self::Limit => 2,
+            Self::Certificate => 3,
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let number = from.u32()?;
+        let found = Self::ALL
+            .into_iter()
+            .find(|refusal| refusal.number() == number);
+        found.ok_or(DecodeError::Value {
+            field: "the refusal's reason",
+            value: number.into(),
+        })
+    }
 }
 
 impl<'a> Message<'a> for Answer<'a> {}
@@ -72,7 +101,7 @@ impl<'a> Payload<'a> for Answer<'a> {
         match self {
             Self::Hello(hello) => hello.write(out),
             Self::SelfTest(report) => report.write(out),
-            Self::Refused(Refusal::Unsupported) => out.u32(1),
+            Self::Refused(refusal) => out.u32(refusal.number()),
             Self::Status(status) => status.write(out),
             Self::Done => Ok(()),
             Self::Ask(ask) => ask.write(out),
@@ -84,13 +113,7 @@ impl<'a> Payload<'a> for Answer<'a> {
         match kind {
             HELLO => Hello::read(from).map(Self::Hello),
             SELF_TEST_REPORT => SelfTestReport::read(from).map(Self::SelfTest),
-            REFUSED => match from.u32()? {
-                1 => Ok(Self::Refused(Refusal::Unsupported)),
-                value => Err(DecodeError::Value {
-                    field: "the refusal's reason",
-                    value: value.into(),
-                }),
-            },
+            REFUSED => Refusal::read(from).map(Self::Refused),
             STATUS => Status::read(from).map(Self::Status),
             DONE => Ok(Self::Done),
             ASK => Ask::read(from).map(Self::Ask),

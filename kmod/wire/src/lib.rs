@@ -42,7 +42,9 @@ pub use error::{DecodeError, EncodeError};
 pub use frame::{Frame, HEADER_LEN, MAGIC, MAX_ANSWER, MAX_FRAME, Message, WIRE_VERSION};
 pub use hello::{ABI_VERSION, Capabilities, EngineState, Hello, Version};
 pub use issue::{Issued, MAX_CSR, Sign};
-pub use list::{Certificate, Certificates, List, MAX_LIST, Member, Peer, Peers};
+pub use list::{
+    Certificate, CertificateKind, Certificates, List, MAX_LIST, Member, Peer, PeerKind, Peers,
+};
 pub use request::Request;
 pub use self_test::{Passed, SelfTestOutcome, SelfTestReport, SelfTestStep, StackUse};
 pub use settings::{Counters, DEADLINE_MS, Exempt, MAX_EXEMPT, Mode, Prefix, Settings, Status};

@@ -14,7 +14,18 @@ use crate::{
 pub const MAX_LIST: usize = 12 * 1024;
 
 /// A member of a list. Implemented by [`Peer`] and [`Certificate`] only.
-pub trait Member<'a>: Copy + sealed::Codec<'a> {}
+pub trait Member<'a>: Copy + sealed::Codec<'a> {
+    /// The same for all lifetimes: a list is made of what it is a list of.
+    type Kind;
+}
+
+/// The kind of a [`Peer`].
+#[derive(Clone, Copy, Debug)]
+pub enum PeerKind {}
+
+/// The kind of a [`Certificate`].
+#[derive(Clone, Copy, Debug)]
+pub enum CertificateKind {}
 
 pub(crate) mod sealed {
     use super::{DecodeError, EncodeError, Reader, Writer};
@@ -70,7 +81,7 @@ impl<'a, M: Member<'a>> List<'a, M> {
     ///
     /// # Errors
     /// When they are more than any list holds, or one of them could not be read again.
-    pub fn encode<'m, N: Member<'m>>(
+    pub fn encode<'m, N: Member<'m, Kind = M::Kind>>(
         members: impl IntoIterator<Item = N>,
         buffer: &'a mut [u8],
     ) -> Result<Self, EncodeError> {
@@ -145,7 +156,9 @@ pub enum Peer<'a> {
 const WORKLOAD: u8 = 1;
 const DOMAIN: u8 = 2;
 
-impl<'a> Member<'a> for Peer<'a> {}
+impl<'a> Member<'a> for Peer<'a> {
+    type Kind = PeerKind;
+}
 
 impl<'a> sealed::Codec<'a> for Peer<'a> {
     fn read(from: &mut Reader<'a>) -> Result<Self, DecodeError> {
@@ -212,7 +225,9 @@ impl<'a> Certificate<'a> {
     }
 }
 
-impl<'a> Member<'a> for Certificate<'a> {}
+impl<'a> Member<'a> for Certificate<'a> {
+    type Kind = CertificateKind;
+}
 
 impl<'a> sealed::Codec<'a> for Certificate<'a> {
     fn read(from: &mut Reader<'a>) -> Result<Self, DecodeError> {

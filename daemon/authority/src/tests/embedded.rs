@@ -84,19 +84,41 @@ fn nothing_is_signed_by_a_clock_that_cannot_be_right() {
 }
 
 #[test]
-fn a_clock_that_was_wrong_leaves_an_intermediate_of_the_future_which_is_rolled() {
+fn a_clock_that_was_ahead_leaves_an_intermediate_of_the_future_which_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path(), NOW).unwrap());
     let future = open(dir.path(), NOW + 300 * DAY).unwrap();
     assert!(future.renew(at(NOW + 300 * DAY)).unwrap());
+    let of_the_future = issue(&future, NOW + 300 * DAY).chain.remove(1);
+    // With the next SVID, or before anybody asks for one.
+    let signed = issue(&future, NOW + DAY).chain.remove(1);
+    assert_ne!(signed, of_the_future);
+    assert!(!future.renew(at(NOW + DAY)).unwrap());
+    assert!(future.renew(at(NOW + 200 * DAY)).unwrap());
     drop(future);
     let authority = open(dir.path(), NOW + DAY).unwrap();
-    let now = at(NOW + DAY);
-    let told = authority.sign(&request(), now).unwrap_err().to_string();
-    assert!(told.starts_with("the intermediate is valid from"), "{told}");
-    assert!(told.ends_with("roll the intermediate"), "{told}");
-    authority.roll(now).unwrap();
-    authority.sign(&request(), now).unwrap();
+    assert!(authority.renew(at(NOW + DAY)).unwrap());
+    issue(&authority, NOW + DAY);
+    // Behind the root's beginning nothing can be signed, and that is told.
+    let told = authority.renew(at(NOW - DAY)).unwrap_err().to_string();
+    assert!(
+        told.starts_with("the root") && told.ends_with("set the clock"),
+        "{told}"
+    );
+}
+
+#[test]
+fn an_svid_for_a_minute_is_one_between_two_seconds() {
+    let dir = tempfile::tempdir().unwrap();
+    let lifetimes = Lifetimes {
+        svid: Duration::from_mins(1),
+        ..Lifetimes::default()
+    };
+    let now = at(NOW) + Duration::from_millis(900);
+    let authority = Embedded::open(dir.path(), domain(), lifetimes, now).unwrap();
+    let request = request();
+    let chain = authority.sign(&request, now).unwrap();
+    crate::Svid::take(&chain, &request, &authority.trust(), now).unwrap();
 }
 
 #[test]

@@ -149,7 +149,9 @@ impl State {
     }
 
     fn take(&mut self, line: &Line) {
-        if !self.sinks.bucket.take(self.began.elapsed()) {
+        // Who is refused often must not hide what was certified: that is bounded by signing.
+        let bounded = line.event != Event::Issued;
+        if bounded && !self.sinks.bucket.take(self.began.elapsed()) {
             self.pending.count(line.event);
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             return;

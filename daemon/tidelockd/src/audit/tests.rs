@@ -114,6 +114,21 @@ fn what_is_left_out_is_counted_to_the_last() {
 }
 
 #[test]
+fn what_was_issued_is_written_however_many_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, writer) = Audit::start(sinks(dir.path(), 5)).unwrap();
+    for _ in 0..100 {
+        audit.write(line(Event::Denied));
+    }
+    audit.write(line(Event::Issued));
+    writer.finish();
+    let lines = lines(dir.path());
+    let issued = lines.iter().filter(|line| line["event"] == "issued");
+    assert_eq!(issued.count(), 1);
+    assert!(lines.len() < 20, "{}", lines.len());
+}
+
+#[test]
 fn the_journal_gets_the_same_with_its_own_fields() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");

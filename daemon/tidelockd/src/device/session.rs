@@ -182,7 +182,10 @@ impl Session {
         self.pending().remove(&id);
         match reply.map_err(|_| SessionError::Silent)?? {
             Reply::Status(status) => Ok(status),
-            Reply::Refused(Refusal::Unsupported) => Err(SessionError::Refused { request: name }),
+            // These requests are refused for nothing else.
+            Reply::Refused(Refusal::Unsupported | Refusal::Limit | Refusal::Certificate) => {
+                Err(SessionError::Refused { request: name })
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -170,7 +170,7 @@ fn check_files(home: &Home) {
 fn nobody_gets_the_identity_of_another() {
     let (home, subject) = home(DOMAIN);
     let module = FakeModule::load(&home.device());
-    let daemon = home.start(&[]);
+    let mut daemon = home.start(&[]);
     let (opened, _) = module.serving();
     let (facts, key) = (subject.facts(), key());
 
@@ -206,6 +206,8 @@ fn nobody_gets_the_identity_of_another() {
         (&authority["issued"], &authority["refused"]),
         (&json!(0), &json!(4))
     );
+    daemon.signal(Signal::TERM);
+    assert!(daemon.ended().success());
     let unissued = |line: &&Value| line["event"] == "unissued";
     let lines = home.audit();
     let details: Vec<&str> = lines
@@ -275,4 +277,17 @@ fn an_authority_that_is_none_signs_nothing_and_says_so() {
     assert!(trouble.as_str().unwrap().contains("root.pem"), "{trouble}");
     opened.ask(3, facts.ask(REMOTE.parse().unwrap()));
     assert!(matches!(opened.verdict().1.decision, Decision::Mtls(_)));
+
+    // Mended: it is tried again, without a restart.
+    fs::remove_file(authority.join("root.pem")).unwrap();
+    for id in 10.. {
+        request(&opened, id, &facts, &key(), ID);
+        match opened.issued() {
+            (_, Issued::Svid(_)) => break,
+            (_, Issued::Refused(_)) => std::thread::sleep(Duration::from_millis(200)),
+        }
+        assert!(id < 300, "{}", home.log());
+    }
+    let trouble = &daemon.get("/v1/status")["authority"]["trouble"];
+    assert_eq!(trouble, &Value::Null);
 }

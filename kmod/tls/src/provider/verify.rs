@@ -12,6 +12,9 @@ pub(crate) static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorit
     mapping: &[(SignatureScheme::ECDSA_NISTP256_SHA256, &[&EcdsaP256Sha256])],
 };
 
+/// The length of a point of P-256 that is not compressed: 4, and two coordinates.
+const UNCOMPRESSED: usize = 65;
+
 #[derive(Debug)]
 struct EcdsaP256Sha256;
 
@@ -23,6 +26,10 @@ impl SignatureVerificationAlgorithm for EcdsaP256Sha256 {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), InvalidSignature> {
+        // One spelling of a key, so that what is void by its digest is void (RFC 5480, 2.2).
+        if public_key.len() != UNCOMPRESSED {
+            return Err(InvalidSignature);
+        }
         let key = VerifyingKey::from_sec1_bytes(public_key).map_err(|_| InvalidSignature)?;
         let signature = DerSignature::from_bytes(signature).map_err(|_| InvalidSignature)?;
         key.verify(message, &signature)

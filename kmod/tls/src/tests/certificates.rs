@@ -116,7 +116,11 @@ fn our_reader_finds_usage_and_uris() {
     );
     let names = subject.names.unwrap();
     assert_eq!(
-        names.iter().filter_map(uri).collect::<alloc::vec::Vec<_>>(),
+        names
+            .iter()
+            .filter_map(uri)
+            .map(Result::unwrap)
+            .collect::<alloc::vec::Vec<_>>(),
         uris
     );
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 mod certificates;
+mod chains;
 mod hand_over;
 mod interop;
 mod refused;

@@ -175,11 +175,9 @@ fn a_self_test() {
 
 #[test]
 fn a_refusal() {
-    assert_bytes(
-        Answer::Refused(Refusal::Unsupported),
-        0x83,
-        &[&[1, 0, 0, 0]],
-    );
+    for (refusal, number) in Refusal::ALL.into_iter().zip(1..) {
+        assert_bytes(Answer::Refused(refusal), 0x83, &[&[number, 0, 0, 0]]);
+    }
 }
 
 #[test]

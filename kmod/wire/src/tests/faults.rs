@@ -277,9 +277,11 @@ fn of_a_hello_a_refusal_and_a_self_test() {
         refused::<Answer<'_>>(&hello),
         value("the engine's state", 3)
     );
-    let refusal = with(Answer::Refused(Refusal::Unsupported), 0, &[2]);
-    let error = value("the refusal's reason", 2);
-    assert_eq!(refused::<Answer<'_>>(&refusal), error);
+    for number in [0, 4] {
+        let refusal = with(Answer::Refused(Refusal::Unsupported), 0, &[number]);
+        let error = value("the refusal's reason", number.into());
+        assert_eq!(refused::<Answer<'_>>(&refusal), error);
+    }
     let failed = Answer::SelfTest(SelfTestReport {
         outcome: SelfTestOutcome::Failed(SelfTestStep::Data),
         stack: StackUse::default(),

@@ -91,7 +91,9 @@ pub(super) fn hello() -> Hello {
 }
 
 /// Members of a list, for as long as the test runs.
-pub(super) fn list<'m, M: Member<'static>, N: Member<'m>>(members: &[N]) -> List<'static, M> {
+pub(super) fn list<'m, M: Member<'static>, N: Member<'m, Kind = M::Kind>>(
+    members: &[N],
+) -> List<'static, M> {
     let buffer = vec![0; MAX_LIST + 100].leak();
     List::encode(members.iter().copied(), buffer).unwrap()
 }

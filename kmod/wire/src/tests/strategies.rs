@@ -266,7 +266,7 @@ pub(super) fn answer() -> impl Strategy<Value = Frame<Answer<'static>>> {
     let message = prop_oneof![
         hello().prop_map(Answer::Hello),
         report().prop_map(Answer::SelfTest),
-        Just(Answer::Refused(Refusal::Unsupported)),
+        prop::sample::select(&Refusal::ALL).prop_map(Answer::Refused),
         Just(Answer::Done),
         status().prop_map(Answer::Status),
         ask().prop_map(Answer::Ask),
