@@ -95,14 +95,25 @@ impl Attestors {
     /// When it is not there, is another, or an attestor refuses it.
     pub fn attest(&self, facts: Facts, deadline: Instant) -> Result<Attestation, AttestError> {
         let process = Pinned::open(facts.pid, facts.started)?;
-        let attributes = self.look_up(&facts, &process, deadline);
+        let looked = self.look(facts, &process, deadline);
         // Before anything that was read is believed, errors included: a process that ended or
         // whose number was reused reads as something else.
         process.verify()?;
-        Ok(Attestation {
-            attributes: attributes?,
-            facts,
-        })
+        looked
+    }
+
+    fn look(
+        &self,
+        mut facts: Facts,
+        process: &Pinned,
+        deadline: Instant,
+    ) -> Result<Attestation, AttestError> {
+        // No kernel lets a module tell it.
+        if facts.namespaces.mount == 0 {
+            facts.namespaces.mount = survey::namespace(process, "ns/mnt")?;
+        }
+        let attributes = self.look_up(&facts, process, deadline)?;
+        Ok(Attestation { facts, attributes })
     }
 
     fn look_up(

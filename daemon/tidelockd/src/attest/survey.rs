@@ -26,12 +26,7 @@ fn read(process: &Pinned) -> Result<Facts, AttestError> {
             .ok_or_else(|| process.failed("status", io::Error::other("an id is missing")))
     };
     let ((uid, euid), (gid, egid)) = (ids("Uid:")?, ids("Gid:")?);
-    let namespace = |name| {
-        let link = process.link(name)?;
-        link.as_deref()
-            .and_then(procfs::namespace)
-            .ok_or_else(|| process.failed(name, io::Error::other("it names no namespace")))
-    };
+    let namespace = |name| namespace(process, name);
     let namespaces = Namespaces {
         network: namespace("ns/net")?,
         mount: namespace("ns/mnt")?,
@@ -57,6 +52,17 @@ fn read(process: &Pinned) -> Result<Facts, AttestError> {
         cgroup,
         namespaces,
     })
+}
+
+/// The inode number of one of its namespaces, such as `ns/mnt`.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn namespace(process: &Pinned, name: &'static str) -> Result<u32, AttestError> {
+    let link = process.link(name)?;
+    link.as_deref()
+        .and_then(procfs::namespace)
+        .ok_or_else(|| process.failed(name, io::Error::other("it names no namespace")))
 }
 
 /// The id of a group of the unified hierarchy is its folder's inode number.

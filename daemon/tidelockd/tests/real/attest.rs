@@ -44,6 +44,9 @@ fn the_true_process_is_attested() {
         Some(sha256(&subject.exe))
     );
     assert_eq!(attestation.facts.comm, "sleeper");
+    let mounts = fs::read_link(format!("/proc/{}/ns/mnt", subject.pid())).unwrap();
+    let found = format!("mnt:[{}]", attestation.facts.namespaces.mount);
+    assert_eq!(mounts.to_str(), Some(found.as_str()));
     // Replaced: it is still the file that runs, and no other, that counts.
     fs::remove_file(&subject.exe).unwrap();
     fs::copy("/bin/true", &subject.exe).unwrap();
