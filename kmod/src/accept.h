@@ -8,6 +8,7 @@
 #include <linux/net.h>
 #include <linux/types.h>
 
+struct tdl_caller;
 struct tdl_conn;
 
 int tdl_accept(struct tdl_conn *conn, struct socket *child, int flags);
