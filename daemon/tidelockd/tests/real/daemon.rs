@@ -73,23 +73,15 @@ fn questions_are_answered_by_policy() {
         (13, Decision::Deny, 0)
     );
 
-    assert_eq!(reason(&daemon, verdict.reason), "listed");
-    assert_eq!(reason(&daemon, denied.reason), "not listed");
-    assert!(reason(&daemon, refused.reason).contains("reused"));
+    assert_eq!(daemon.reason(verdict.reason), "listed");
+    assert_eq!(daemon.reason(denied.reason), "not listed");
+    assert!(daemon.reason(refused.reason).contains("reused"));
     let top = daemon.get("/v1/denied");
     assert_eq!(top["denied"].as_array().unwrap().len(), 2);
 
     daemon.signal(Signal::TERM);
     assert!(daemon.ended().success());
     check_audit(&home, &sha256(&subject));
-}
-
-/// What a number means, as administrators are told.
-fn reason(daemon: &Daemon, number: u32) -> String {
-    let reasons = daemon.get("/v1/reasons");
-    let all = reasons["reasons"].as_array().unwrap();
-    let found = all.iter().find(|reason| reason["number"] == number);
-    found.unwrap()["text"].as_str().unwrap().to_owned()
 }
 
 /// One line each, in no order: a line is written after its answer.

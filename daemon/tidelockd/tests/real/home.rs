@@ -186,6 +186,14 @@ impl Daemon {
         split(&process::run(curl, None).unwrap())
     }
 
+    /// What the number of a reason means, as administrators are told.
+    pub(crate) fn reason(&self, number: u32) -> String {
+        let reasons = self.get("/v1/reasons");
+        let all = reasons["reasons"].as_array().unwrap();
+        let found = all.iter().find(|reason| reason["number"] == number);
+        found.unwrap()["text"].as_str().unwrap().to_owned()
+    }
+
     /// Asks for something that it must have.
     pub(crate) fn get(&self, path: &str) -> Value {
         let (status, body) = self.curl(&[], path);

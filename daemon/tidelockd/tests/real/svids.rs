@@ -72,17 +72,10 @@ fn key() -> SecretKey {
     SecretKey::generate::<Host>().unwrap()
 }
 
-fn reason(daemon: &Daemon, number: u32) -> String {
-    let reasons = daemon.get("/v1/reasons");
-    let all = reasons["reasons"].as_array().unwrap();
-    let found = all.iter().find(|reason| reason["number"] == number);
-    found.unwrap()["text"].as_str().unwrap().to_owned()
-}
-
 /// The reason why number `id` was not issued.
 fn refused(daemon: &Daemon, opened: &Opened, id: u64) -> String {
     match opened.issued() {
-        (found, Issued::Refused(number)) if found == id => reason(daemon, number),
+        (found, Issued::Refused(number)) if found == id => daemon.reason(number),
         other => panic!("{other:?}"),
     }
 }
