@@ -22,8 +22,7 @@ use crate::{
 
 /// How often the intermediate is looked at.
 const LOOK: Duration = Duration::from_mins(10);
-/// How often an authority that could not be opened is tried again: the clock may have been wrong, or
-/// the disk.
+/// How often what failed is tried again: the clock may have been wrong, or the disk.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// The folder of the embedded authority, below the daemon's.
@@ -174,25 +173,16 @@ impl Authority {
             return;
         };
         loop {
-            let wait = match self.signer() {
-                Ok(signer) => {
-                    self.renew(signer).await;
-                    LOOK
-                }
-                Err(_) => AGAIN,
+            let good = match self.signer() {
+                Ok(signer) => self.renew(signer).await,
+                Err(_) => self.open_again(wanted.clone()).await,
             };
-            sleep(wait).await;
-            if self.signer().is_err() {
-                let wanted = wanted.clone();
-                let opening = move || wanted.open(SystemTime::now());
-                if let Ok(opened) = tokio::task::spawn_blocking(opening).await {
-                    self.opened(opened);
-                }
-            }
+            sleep(if good { LOOK } else { AGAIN }).await;
         }
     }
 
-    async fn renew(&self, signer: Signer) {
+    /// Whether nothing is wrong.
+    async fn renew(&self, signer: Signer) -> bool {
         let renewing = move || signer.embedded.renew(SystemTime::now());
         let trouble = match tokio::task::spawn_blocking(renewing).await {
             Ok(Ok(new)) => {
@@ -204,10 +194,21 @@ impl Authority {
             Ok(Err(error)) => Some(error.to_string()),
             Err(error) => Some(error.to_string()),
         };
-        if let Some(trouble) = &trouble {
-            tracing::error!("there is no new intermediate, and the old one ages: {trouble}");
+        let mut state = self.state();
+        if let Some(trouble) = trouble.as_ref().filter(|_| state.trouble != trouble) {
+            tracing::error!("SVIDs cannot be signed, or soon cannot: {trouble}; trying again");
         }
-        self.state().trouble = trouble;
+        state.trouble = trouble;
+        state.trouble.is_none()
+    }
+
+    /// Whether it is open now.
+    async fn open_again(&self, wanted: Wanted) -> bool {
+        let opening = move || wanted.open(SystemTime::now());
+        if let Ok(opened) = tokio::task::spawn_blocking(opening).await {
+            self.opened(opened);
+        }
+        self.signer().is_ok()
     }
 
     fn opened(&self, opened: Result<Signer, AuthorityError>) {

@@ -79,9 +79,9 @@ impl Server {
         }
     }
 
-    /// Takes on what the kernel asks. Waits while too many questions are being answered: the rest waits
-    /// in the kernel, which bounds it. SVIDs have places of their own, and are waited for by nobody
-    /// else.
+    /// Takes on what the kernel asks. Waits while too many questions are being answered: the rest
+    /// waits in the kernel, which bounds it. SVIDs have places of their own, so that no question
+    /// waits for them.
     pub async fn take(self: &Arc<Self>, session: &Arc<Session>, asked: Asked) {
         let since = Instant::now();
         let (server, session) = (Arc::clone(self), Arc::clone(session));

@@ -158,6 +158,8 @@ impl Chain<'_> {
     }
 }
 
+const SCHEME: &str = "spiffe:";
+
 /// An intermediate (X509-SVID, 3.2 and 4.3; RFC 5280, 6.1.4): where it says what its key is for, that
 /// is certificates; where it is a trust domain's, it is that of `id`. Until when it is valid.
 fn check_issuer(der: &[u8], id: &SpiffeId) -> Result<u64, webpki::Error> {
@@ -173,10 +175,12 @@ fn check_issuer(der: &[u8], id: &SpiffeId) -> Result<u64, webpki::Error> {
             continue;
         };
         let uri = uri.map_err(|_| webpki::Error::BadDer)?;
-        let own = SpiffeId::parse(uri);
-        let foreign =
-            own.is_ok_and(|own| own.has_path() || own.trust_domain() != id.trust_domain());
-        if foreign {
+        // One that is spelled amiss is nobody's, and not passed over.
+        let is_spiffe = uri
+            .get(..SCHEME.len())
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
+        let own = id.trust_domain().as_str();
+        if is_spiffe && uri.strip_prefix("spiffe://") != Some(own) {
             return Err(webpki::Error::NameConstraintViolation);
         }
     }

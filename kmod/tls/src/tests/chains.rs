@@ -66,6 +66,9 @@ fn an_intermediate_is_one_for_certificates_and_of_the_same_trust_domain() {
         (usage::CRL_SIGN, &[]),
         (good, &["spiffe://example.com"]),
         (good, &["spiffe://example.org/ca"]),
+        (good, &["spiffe://example.org/"]),
+        (good, &["SPIFFE://example.com"]),
+        (good, &["spiffe:"]),
         (good, &["spiffe://example.org", "spiffe://example.com"]),
     ] {
         assert_eq!(by(usage, uris), refused, "{usage:#x} {uris:?}");
