@@ -14,14 +14,21 @@ fn fresh() -> Pair {
     pair::<Now, Now>(&authority, &client, &server).unwrap()
 }
 
-/// Whether the octet at `at` is the version in the header of a record: that "MUST be ignored for
-/// all purposes" (RFC 8446, section 5.1). In the clear nothing authenticates it; of an encrypted
-/// record rustls authenticates what the version must be, and not what came.
+/// Whether the octet at `at` of a flight is one that nobody authenticates: it names a version in
+/// the header of a record, which "MUST be ignored for all purposes" (RFC 8446, section 5.1), or the
+/// outer type of an encrypted one. That octet is part of the additional data (section 5.2), but
+/// rustls authenticates what it must be, 23, and not what came; what it was changed to makes no
+/// difference to what is read, or is not the type of any record and refused.
 fn is_ignored(flight: &[u8], at: usize) -> bool {
+    const APPLICATION_DATA: u8 = 23;
     let mut start = 0;
-    while let Some(&[_, _, _, high, low]) = flight.get(start..start + 5) {
+    while let Some(&[outer, _, _, high, low]) = flight.get(start..start + 5) {
         if at < start + 5 {
-            return (start + 1..start + 3).contains(&at);
+            return match at.checked_sub(start) {
+                Some(0) => outer == APPLICATION_DATA,
+                Some(within) => within < 3,
+                None => false,
+            };
         }
         start += 5 + usize::from(u16::from_be_bytes([high, low]));
     }
