@@ -16,8 +16,10 @@
  *  - When it panics it holds nothing of the kernel's: no lock, no disabled preemption, no
  *    entry on a wait queue. It has no means to take any, and that must stay so, because
  *    tdl_core_panicked() leaves the core's frames behind without running any of their code.
- *  - It keeps no memory between two calls, so that what is still allocated at unload is a
- *    leak and reported as one.
+ *  - It keeps no memory between two calls but what it has given to the shim to hold (struct
+ *    tdl_key_waiting and so on), by pointers that the shim never looks behind. The shim gives
+ *    each of them back, once; but not to a core that has panicked, whose memory is gone as a
+ *    whole. So what is still allocated at unload is a leak and reported as one.
  */
 #ifndef TIDELOCK_CORE_H
 #define TIDELOCK_CORE_H
@@ -78,6 +80,11 @@ struct tdl_hello {
 #define TDL_REASON_EXEMPT		0xffff0007u
 #define TDL_REASON_DAEMON		0xffff0008u
 #define TDL_REASON_OFF			0xffff0009u
+#define TDL_REASON_NO_SVID		0xffff000au
+
+/* struct tdl_order.scope (tidelock_wire::Scope): who shares the key of an SVID. */
+#define TDL_SCOPE_PROCESS		1u
+#define TDL_SCOPE_WORKLOAD		2u
 
 /* What has happened since the module was loaded (tidelock_wire::Counters). */
 struct tdl_counters {
@@ -159,6 +166,9 @@ enum tdl_order_kind {
 	TDL_ORDER_STATUS,	/* answer with tdl_core_status() */
 	TDL_ORDER_CONFIGURE,	/* put the settings in force, then as above */
 	TDL_ORDER_VERDICT,	/* for who waits for it; no answer */
+	TDL_ORDER_ISSUED,	/* an SVID: tdl_core_certify() takes it; no answer */
+	TDL_ORDER_NOT_ISSUED,	/* for that reason; no answer */
+	TDL_ORDER_TRUST,	/* tdl_core_trust() makes it so, and the answer */
 };
 
 /* What a frame wants of the shim. What its kind does not use is 0. */
@@ -172,6 +182,9 @@ struct tdl_order {
 	u32 mode;
 	u32 deadline_ms;
 	u32 exempt_count;
+	u32 scope;		/* of a verdict for mTLS */
+	u32 terms_len;		/* so many bytes at the end of its frame are the terms */
+	u32 own_len;		/* so many of those say who the process is */
 	struct tdl_prefix exempt[TDL_EXEMPT_MAX];
 };
 
@@ -230,5 +243,44 @@ ssize_t tdl_core_ask(u64 id, const struct tdl_ask_facts *facts, u8 *out, size_t 
  * other frame as it is. 0, or -EPROTO when frame holds none.
  */
 ssize_t tdl_core_stamp(u8 *frame, size_t len, u32 stack_size, u32 stack_high_water);
+
+/* What the shim holds for the core. */
+struct tdl_key_waiting;		/* a key whose certificate is asked for */
+struct tdl_identity;		/* an SVID and its key */
+struct tdl_trust;		/* who is trusted for which trust domain */
+
+/* What tdl_core_free() is given. */
+enum tdl_held_kind {
+	TDL_HELD_KEY = 1,	/* struct tdl_key_waiting */
+	TDL_HELD_IDENTITY,
+	TDL_HELD_TRUST,
+};
+
+/*
+ * Makes a key for who the terms of a verdict say the process is, and encodes the frame that wants
+ * it certified under this id: its length. The key is the shim's then.
+ * -EINVAL: terms are none, or facts make no sense. -ENOSPC: cap is below TDL_FRAME_MAX.
+ */
+ssize_t tdl_core_sign(u64 id, const struct tdl_ask_facts *facts, const u8 *terms,
+		      size_t terms_len, u8 *out, size_t cap, struct tdl_key_waiting **key);
+
+/*
+ * Puts the key and the SVID in the frame of TDL_ORDER_ISSUED together: 0, and the identity is the
+ * shim's, with the time until which it is valid, in seconds since 1970. -EBADMSG: it is not for
+ * this key, or for another SPIFFE ID. The key is the core's again, whatever comes of it.
+ */
+ssize_t tdl_core_certify(struct tdl_key_waiting *key, const u8 *in, size_t in_len,
+			 struct tdl_identity **identity, u64 *until);
+
+/*
+ * What the frame of TDL_ORDER_TRUST makes of a trust, which stays as it is (NULL: nobody is
+ * trusted), and encodes the answer: its length. The new trust is the shim's; NULL when the answer
+ * is a refusal.
+ */
+ssize_t tdl_core_trust(const struct tdl_trust *old, const u8 *in, size_t in_len,
+		       u8 *out, size_t cap, struct tdl_trust **new);
+
+/* Back to the core, which wipes what is secret in it: 0. */
+ssize_t tdl_core_free(u32 kind, void *what);
 
 #endif /* TIDELOCK_CORE_H */

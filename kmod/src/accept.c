@@ -125,8 +125,7 @@ static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 			tdl_decide_answer(&held->c);
 		return true;
 	}
-	if (held->c.ask)
-		tdl_ask_put(held->c.ask);
+	tdl_decide_forget(&held->c);
 	held->allowed = false;
 	held->c = now;
 	return tdl_decide(&caller, &held->c, &held->key);

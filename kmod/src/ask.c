@@ -15,7 +15,6 @@
  */
 #include <linux/hashtable.h>
 #include <linux/jhash.h>
-#include <linux/kdev_t.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
@@ -24,6 +23,7 @@
 #include "counters.h"
 #include "policy.h"
 #include "session.h"
+#include "terms.h"
 #include "trace.h"
 
 /* More than this wait for a verdict: refused at once, so that memory is bounded. */
@@ -50,7 +50,8 @@ void tdl_ask_put(struct tdl_ask *ask)
 {
 	if (!refcount_dec_and_test(&ask->refs))
 		return;
-	tdl_ident_texts_free(&ask->texts);
+	tdl_terms_put(ask->verdict.terms);
+	tdl_asker_put(ask->asker);
 	kfree(ask);
 }
 
@@ -60,9 +61,9 @@ static struct tdl_ask *tdl_ask_find(const struct tdl_key *key, const struct tdl_
 	struct tdl_ask *ask;
 
 	hash_for_each_possible(tdl_asks_by_key, ask, by_key, tdl_ask_hash(key, process)) {
-		if (ask->process.tgid == process->tgid &&
-		    ask->process.started == process->started &&
-		    tdl_ident_is_same(&ask->key, key)) {
+		if (ask->asker->process.tgid == process->tgid &&
+		    ask->asker->process.started == process->started &&
+		    tdl_ident_is_same(&ask->asker->key, key)) {
 			refcount_inc(&ask->refs);
 			return ask;
 		}
@@ -75,7 +76,8 @@ static void tdl_ask_publish(struct tdl_ask *ask)
 {
 	ask->id = ++tdl_asks_last_id;
 	hash_add(tdl_asks_by_id, &ask->by_id, ask->id);
-	hash_add(tdl_asks_by_key, &ask->by_key, tdl_ask_hash(&ask->key, &ask->process));
+	hash_add(tdl_asks_by_key, &ask->by_key,
+		 tdl_ask_hash(&ask->asker->key, &ask->asker->process));
 	list_add_tail(&ask->unsent, &tdl_asks_unsent);
 	tdl_asks_shares[ask->share]++;
 	WRITE_ONCE(tdl_asks_waiting, tdl_asks_waiting + 1);
@@ -92,6 +94,7 @@ static bool tdl_ask_settle(struct tdl_ask *ask, const struct tdl_verdict *verdic
 		return false;
 	}
 	ask->verdict = *verdict;
+	tdl_terms_get(verdict->terms);
 	ask->decided = true;
 	hash_del(&ask->by_id);
 	hash_del(&ask->by_key);
@@ -115,13 +118,14 @@ static bool tdl_ask_settle(struct tdl_ask *ask, const struct tdl_verdict *verdic
 
 static void tdl_ask_trace_timeout(const struct tdl_ask *ask)
 {
+	const struct tdl_asker *asker = ask->asker;
 	const struct tdl_case c = {
-		.direction = ask->key.direction,
-		.local = ask->local,
-		.remote = ask->remote,
-		.uid = ask->key.uid,
-		.cgroup = ask->key.cgroup,
-		.process = ask->process,
+		.direction = asker->key.direction,
+		.local = asker->local,
+		.remote = asker->remote,
+		.uid = asker->key.uid,
+		.cgroup = asker->key.cgroup,
+		.process = asker->process,
 		.verdict = ask->verdict,
 	};
 
@@ -153,14 +157,14 @@ static struct tdl_ask *tdl_ask_alloc(const struct tdl_key *key, const struct tdl
 
 	if (!ask)
 		return NULL;
+	ask->asker = tdl_asker_new(key, process, local, remote);
+	if (!ask->asker) {
+		kfree(ask);
+		return NULL;
+	}
 	/* The opener's, the table's and the deadline's. */
 	refcount_set(&ask->refs, 3);
 	ask->share = tdl_ident_share(key);
-	ask->key = *key;
-	ask->process = *process;
-	ask->local = *local;
-	ask->remote = *remote;
-	tdl_ident_texts(&ask->texts);
 	INIT_LIST_HEAD(&ask->unsent);
 	INIT_LIST_HEAD(&ask->watches);
 	init_completion(&ask->done);
@@ -170,7 +174,7 @@ static struct tdl_ask *tdl_ask_alloc(const struct tdl_key *key, const struct tdl
 
 static void tdl_ask_free_unpublished(struct tdl_ask *ask)
 {
-	tdl_ident_texts_free(&ask->texts);
+	tdl_asker_put(ask->asker);
 	kfree(ask);
 }
 
@@ -285,37 +289,6 @@ struct tdl_ask *tdl_asks_next(void)
 	return ask;
 }
 
-/* What the core is to tell the daemon. The texts stay the question's. */
-void tdl_ask_describe(const struct tdl_ask *ask, struct tdl_ask_facts *facts)
-{
-	*facts = (struct tdl_ask_facts){
-		.started = ask->process.started,
-		.inode = ask->key.inode,
-		.changed = ask->key.changed,
-		.cgroup = ask->key.cgroup,
-		.executable_path = ask->texts.executable_path,
-		.cgroup_path = ask->texts.cgroup_path,
-		.local = ask->local,
-		.remote = ask->remote,
-		.direction = ask->key.direction,
-		.tgid = ask->process.tgid,
-		.uid = ask->key.uid,
-		.euid = ask->key.euid,
-		.gid = ask->key.gid,
-		.egid = ask->key.egid,
-		.major = MAJOR(ask->key.device),
-		.minor = MINOR(ask->key.device),
-		.generation = ask->key.inode_generation,
-		.network = ask->key.network,
-		.pid = ask->key.pid,
-		.user = ask->key.user,
-		.cgroup_namespace = ask->texts.cgroup_namespace,
-	};
-	/* The verdict is for all ports of a peer that connects. */
-	facts->remote.port = ask->key.remote.port;
-	memcpy(facts->comm, ask->process.comm, sizeof(facts->comm));
-}
-
 static struct tdl_ask *tdl_ask_by_id(u64 id)
 {
 	struct tdl_ask *ask;
@@ -343,28 +316,44 @@ static void tdl_ask_again(struct tdl_ask *ask)
 	tdl_session_feed();
 }
 
-/* The daemon's verdict. Sleeps. */
-void tdl_asks_verdict(const struct tdl_order *order)
+/* For who waits and who asks again, as far as it can be kept: what mTLS needs takes memory. */
+static void tdl_ask_decide(struct tdl_ask *ask, const struct tdl_order *order, const u8 *in,
+			   size_t in_len)
 {
-	const struct tdl_verdict verdict = {
+	struct tdl_verdict verdict = {
 		.decision = order->decision,
 		.reason = order->reason,
 		.generation = order->generation,
 	};
+
+	if (verdict.decision == TDL_MTLS) {
+		verdict.terms = tdl_terms_new(order, in, in_len);
+		if (!verdict.terms) {
+			verdict.decision = TDL_DENY;
+			verdict.reason = TDL_REASON_NO_MEMORY;
+		}
+	}
+	/* First, so that who is told finds it. */
+	if (verdict.decision == order->decision)
+		tdl_cache_keep(&ask->asker->key, &verdict, order->ttl_ms);
+	if (!tdl_ask_settle(ask, &verdict))
+		tdl_count(late);
+	tdl_terms_put(verdict.terms);
+}
+
+/* The daemon's verdict, by an order and its frame. Sleeps. */
+void tdl_asks_verdict(const struct tdl_order *order, const u8 *in, size_t in_len)
+{
 	struct tdl_ask *ask = tdl_ask_by_id(order->id);
 
 	if (!ask) {
 		tdl_count(late);
 		return;
 	}
-	if (order->generation != tdl_policy_generation()) {
+	if (order->generation != tdl_policy_generation())
 		tdl_ask_again(ask);
-	} else {
-		/* First, so that who is told finds it. */
-		tdl_cache_keep(&ask->key, &verdict, order->ttl_ms);
-		if (!tdl_ask_settle(ask, &verdict))
-			tdl_count(late);
-	}
+	else
+		tdl_ask_decide(ask, order, in, in_len);
 	tdl_ask_put(ask);
 }
 

@@ -10,7 +10,7 @@
 #include <linux/refcount.h>
 #include <linux/workqueue.h>
 
-#include "ident.h"
+#include "asker.h"
 #include "verdict.h"
 
 /* What is to happen when the question is decided: fire() is called once, with locks held. */
@@ -23,11 +23,7 @@ struct tdl_ask {
 	refcount_t refs;
 	u64 id;
 	u32 share;
-	struct tdl_key key;
-	struct tdl_process process;
-	struct tdl_address local;
-	struct tdl_address remote;
-	struct tdl_ident_texts texts;
+	struct tdl_asker *asker;
 
 	/* Under the lock in ask.c. */
 	struct hlist_node by_id;
@@ -58,7 +54,6 @@ u32 tdl_asks_count(void);
 /* For the session. */
 void tdl_asks_send_again(void);
 struct tdl_ask *tdl_asks_next(void);
-void tdl_ask_describe(const struct tdl_ask *ask, struct tdl_ask_facts *facts);
-void tdl_asks_verdict(const struct tdl_order *order);
+void tdl_asks_verdict(const struct tdl_order *order, const u8 *in, size_t in_len);
 
 #endif /* TIDELOCK_ASK_H */

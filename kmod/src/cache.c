@@ -17,6 +17,7 @@
 #include "cache.h"
 #include "ident.h"
 #include "policy.h"
+#include "terms.h"
 #include "verdict.h"
 
 #define TDL_CACHE_MAX 16384
@@ -61,6 +62,7 @@ static struct tdl_cache_share {
 	u32 size;
 } tdl_cache_shares[TDL_SHARES];
 
+/* What mTLS needs comes with a reference. */
 bool tdl_cache_find(const struct tdl_key *key, struct tdl_verdict *verdict)
 {
 	const struct tdl_kept *kept;
@@ -69,7 +71,8 @@ bool tdl_cache_find(const struct tdl_key *key, struct tdl_verdict *verdict)
 	rcu_read_lock();
 	kept = rhashtable_lookup(&tdl_cache, key, tdl_cache_params);
 	if (kept && time_before64(get_jiffies_64(), kept->expires) &&
-	    kept->verdict.generation == tdl_policy_generation()) {
+	    kept->verdict.generation == tdl_policy_generation() &&
+	    tdl_terms_hold(kept->verdict.terms)) {
 		*verdict = kept->verdict;
 		found = true;
 	}
@@ -85,6 +88,7 @@ static void tdl_cache_drop(struct tdl_kept *kept)
 	list_del(&kept->share_age);
 	tdl_cache_shares[kept->share].size--;
 	tdl_cache_size--;
+	tdl_terms_put(kept->verdict.terms);
 	kfree_rcu(kept, rcu);
 }
 
@@ -132,13 +136,16 @@ void tdl_cache_keep(const struct tdl_key *key, const struct tdl_verdict *verdict
 	kept->share = tdl_ident_share(key);
 	kept->key = *key;
 	kept->verdict = *verdict;
+	tdl_terms_get(verdict->terms);
 	kept->expires = get_jiffies_64() + msecs_to_jiffies(ttl_ms);
 
 	spin_lock(&tdl_cache_lock);
 	inserted = tdl_cache_insert(kept);
 	spin_unlock(&tdl_cache_lock);
-	if (!inserted)
+	if (!inserted) {
+		tdl_terms_put(kept->verdict.terms);
 		kfree(kept);
+	}
 }
 
 void tdl_cache_flush(void)

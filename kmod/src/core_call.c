@@ -13,6 +13,7 @@
 #include "compat.h"
 #include "core_call.h"
 #include "stack.h"
+#include "terms.h"
 
 /* The layout that the core counts on (kmod/core/src/tests/layout.rs). */
 static_assert(sizeof(struct tdl_hello) == 24);
@@ -28,11 +29,11 @@ static_assert(offsetof(struct tdl_ask_facts, local) == 64);
 static_assert(offsetof(struct tdl_ask_facts, direction) == 104);
 static_assert(offsetof(struct tdl_ask_facts, comm) == 160);
 static_assert(sizeof(struct tdl_prefix) == 18);
-static_assert(sizeof(struct tdl_order) == 624);
+static_assert(sizeof(struct tdl_order) == 632);
 static_assert(offsetof(struct tdl_order, kind) == 16);
-static_assert(offsetof(struct tdl_order, exempt) == 44);
+static_assert(offsetof(struct tdl_order, exempt) == 56);
 
-static __always_inline ssize_t tdl_core_dispatch(const struct tdl_core_call *call)
+static __always_inline ssize_t tdl_core_dispatch(struct tdl_core_call *call)
 {
 	switch (call->op) {
 	case TDL_CORE_HELLO:
@@ -49,6 +50,17 @@ static __always_inline ssize_t tdl_core_dispatch(const struct tdl_core_call *cal
 	case TDL_CORE_STAMP:
 		return tdl_core_stamp(call->out, call->out_len, TDL_CORE_STACK,
 				      call->high_water);
+	case TDL_CORE_SIGN:
+		return tdl_core_sign(call->id, call->facts, call->terms->bytes, call->terms->len,
+				     call->out, call->out_len, &call->key);
+	case TDL_CORE_CERTIFY:
+		return tdl_core_certify(call->key, call->in, call->in_len, &call->identity,
+					&call->until);
+	case TDL_CORE_TRUST:
+		return tdl_core_trust(call->trust, call->in, call->in_len, call->out,
+				      call->out_len, &call->trust);
+	case TDL_CORE_FREE:
+		return tdl_core_free(call->kind, call->held);
 	}
 	return -EINVAL;
 }

@@ -19,7 +19,13 @@ enum tdl_core_op {
 	TDL_CORE_STATUS,	/* id and status, to out */
 	TDL_CORE_ASK,		/* id and facts, to out */
 	TDL_CORE_STAMP,		/* high_water into out */
+	TDL_CORE_SIGN,		/* id, facts and terms, to out and key */
+	TDL_CORE_CERTIFY,	/* key and in, to identity and until */
+	TDL_CORE_TRUST,		/* trust and in, to out and trust */
+	TDL_CORE_FREE,		/* held, which is a kind */
 };
+
+struct tdl_terms;
 
 struct tdl_core_call {
 	enum tdl_core_op op;
@@ -32,6 +38,13 @@ struct tdl_core_call {
 	size_t in_len;
 	u8 *out;
 	size_t out_len;
+	const struct tdl_terms *terms;
+	struct tdl_key_waiting *key;
+	struct tdl_identity *identity;
+	struct tdl_trust *trust;
+	void *held;
+	u32 kind;
+	u64 until;
 	u32 high_water;
 	ssize_t result;
 };

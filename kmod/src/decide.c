@@ -16,6 +16,8 @@
 #include "engine.h"
 #include "policy.h"
 #include "session.h"
+#include "svid.h"
+#include "terms.h"
 #include "trace.h"
 
 static void tdl_decide_by_itself(struct tdl_case *c, u32 decision, u32 reason)
@@ -85,6 +87,26 @@ static bool tdl_decide_ask(struct tdl_case *c, const struct tdl_key *key)
 }
 
 /*
+ * A verdict for mTLS that is in force needs an SVID: it is found, or asked for by the asker, or by
+ * the task that calls.
+ */
+static void tdl_decide_identify(struct tdl_case *c, const struct tdl_key *key,
+				struct tdl_asker *asker)
+{
+	struct tdl_svid *svid;
+
+	if (c->verdict.decision != TDL_MTLS || tdl_policy_mode() != TDL_ENFORCE)
+		return;
+	svid = tdl_svid_open(c, key, asker);
+	if (!IS_ERR(svid)) {
+		c->svid = svid;
+		return;
+	}
+	tdl_decide_forget(c);
+	tdl_decide_by_itself(c, TDL_DENY, tdl_decide_reason(PTR_ERR(svid)));
+}
+
+/*
  * Fills in who it is, what a verdict on that is kept by, and the verdict, and says true; or false,
  * and c->ask has to be waited for and then given to tdl_decide_answer(). The caller was found out
  * in this task since it waited last.
@@ -94,6 +116,7 @@ bool tdl_decide(const struct tdl_caller *caller, struct tdl_case *c, struct tdl_
 	int ret;
 
 	c->ask = NULL;
+	c->svid = NULL;
 	c->own = false;
 	c->epoch = tdl_policy_epoch();
 	memset(&c->verdict, 0, sizeof(c->verdict));
@@ -116,6 +139,7 @@ bool tdl_decide(const struct tdl_caller *caller, struct tdl_case *c, struct tdl_
 	}
 	if (tdl_cache_find(key, &c->verdict)) {
 		tdl_count(hits);
+		tdl_decide_identify(c, key, NULL);
 		return true;
 	}
 	return tdl_decide_ask(c, key);
@@ -124,14 +148,35 @@ bool tdl_decide(const struct tdl_caller *caller, struct tdl_case *c, struct tdl_
 /* Takes over the verdict of a question that is decided, and lets go of the question. */
 void tdl_decide_answer(struct tdl_case *c)
 {
-	c->verdict = c->ask->verdict;
-	tdl_ask_put(c->ask);
+	struct tdl_ask *ask = c->ask;
+
 	c->ask = NULL;
+	c->verdict = ask->verdict;
+	tdl_terms_get(c->verdict.terms);
+	tdl_decide_identify(c, &ask->asker->key, ask->asker);
+	tdl_ask_put(ask);
 }
 
-/* Whether the connection may be, in the mode that is in force; tells and counts it, once. */
+/* Lets go of all that it has. */
+void tdl_decide_forget(struct tdl_case *c)
+{
+	if (c->ask)
+		tdl_ask_put(c->ask);
+	if (c->svid)
+		tdl_svid_put(c->svid);
+	tdl_terms_put(c->verdict.terms);
+	c->ask = NULL;
+	c->svid = NULL;
+	c->verdict.terms = NULL;
+}
+
+/*
+ * Whether the connection may be, in the mode that is in force; tells and counts it, once. Nothing
+ * of what it had is needed any more.
+ */
 bool tdl_decide_allows(struct tdl_case *c)
 {
+	tdl_decide_forget(c);
 	trace_tidelock_verdict(c);
 	if (c->verdict.decision == TDL_PLAIN) {
 		tdl_count(allowed);

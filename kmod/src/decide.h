@@ -11,6 +11,7 @@
 #include "verdict.h"
 
 struct tdl_ask;
+struct tdl_svid;
 
 /* One end of a connection that wants a verdict, and what came of it. */
 struct tdl_case {
@@ -24,11 +25,14 @@ struct tdl_case {
 	u64 epoch;			/* of what was in force when it was decided */
 	bool own;			/* by nobody's policy: off, exempt, the daemon itself */
 	struct tdl_verdict verdict;
-	struct tdl_ask *ask;		/* with a reference, while there is no verdict */
+	/* With a reference each, for who has made the case and for no copy of it. */
+	struct tdl_ask *ask;		/* while there is no verdict */
+	struct tdl_svid *svid;		/* of a verdict for mTLS that is in force, until it is judged */
 };
 
 bool tdl_decide(const struct tdl_caller *caller, struct tdl_case *c, struct tdl_key *key);
 void tdl_decide_answer(struct tdl_case *c);
 bool tdl_decide_allows(struct tdl_case *c);
+void tdl_decide_forget(struct tdl_case *c);
 
 #endif /* TIDELOCK_DECIDE_H */

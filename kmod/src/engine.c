@@ -195,6 +195,69 @@ ssize_t tdl_engine_ask(u64 id, const struct tdl_ask_facts *facts, u8 *out, size_
 	return tdl_engine_run(&call);
 }
 
+ssize_t tdl_engine_sign(u64 id, const struct tdl_ask_facts *facts, const struct tdl_terms *terms,
+			u8 *out, size_t cap, struct tdl_key_waiting **key)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_SIGN,
+		.id = id,
+		.facts = facts,
+		.terms = terms,
+		.out = out,
+		.out_len = cap,
+	};
+	ssize_t len = tdl_engine_run(&call);
+
+	/* NULL unless there is a frame. */
+	*key = call.key;
+	return len;
+}
+
+ssize_t tdl_engine_certify(struct tdl_key_waiting *key, const u8 *in, size_t in_len,
+			   struct tdl_identity **identity, u64 *until)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_CERTIFY,
+		.key = key,
+		.in = in,
+		.in_len = in_len,
+	};
+	ssize_t ret = tdl_engine_run(&call);
+
+	*identity = call.identity;
+	*until = call.until;
+	return ret;
+}
+
+ssize_t tdl_engine_trust(struct tdl_trust *old, const u8 *in, size_t in_len,
+			 u8 *out, size_t cap, struct tdl_trust **new)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_TRUST,
+		.trust = old,
+		.in = in,
+		.in_len = in_len,
+		.out = out,
+		.out_len = cap,
+	};
+	ssize_t len = tdl_engine_run(&call);
+
+	*new = len > 0 ? call.trust : NULL;
+	return len;
+}
+
+/* What a dead core had given away is gone already. */
+void tdl_engine_free(enum tdl_held_kind kind, void *what)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_FREE,
+		.kind = kind,
+		.held = what,
+	};
+
+	tdl_engine_run(&call);
+}
+
 /*
  * The message comes from code that has just failed, so only printable characters of it, and
  * not too many, reach the log.
@@ -248,6 +311,22 @@ NOKPROBE_SYMBOL(tdl_core_panicked);
 bool tdl_engine_queue(struct work_struct *work)
 {
 	return queue_work(tdl_wq, work);
+}
+
+bool tdl_engine_queue_later(struct delayed_work *work, unsigned long delay)
+{
+	return queue_delayed_work(tdl_wq, work, delay);
+}
+
+/* Does it in the engine, and waits until it is done. */
+void tdl_engine_do(void (*act)(struct work_struct *unused))
+{
+	struct work_struct work;
+
+	INIT_WORK_ONSTACK(&work, act);
+	queue_work(tdl_wq, &work);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
 }
 
 int tdl_engine_init(void)

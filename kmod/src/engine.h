@@ -8,9 +8,9 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
-struct tdl_ask_facts;
-struct tdl_order;
-struct tdl_status;
+#include "tidelock_core.h"
+
+struct tdl_terms;
 
 struct tdl_engine_use {
 	u64 calls;		/* into the core */
@@ -24,6 +24,8 @@ void tdl_engine_exit(void);
 
 /* For all. */
 bool tdl_engine_queue(struct work_struct *work);
+bool tdl_engine_queue_later(struct delayed_work *work, unsigned long delay);
+void tdl_engine_do(void (*act)(struct work_struct *unused));
 bool tdl_engine_is_dead(void);
 void tdl_engine_count_refused(void);
 void tdl_engine_use(struct tdl_engine_use *use);
@@ -35,6 +37,13 @@ ssize_t tdl_engine_frame(const u8 *in, size_t len, u8 *out, size_t cap,
 			 struct tdl_order *order);
 ssize_t tdl_engine_status(u64 id, const struct tdl_status *status, u8 *out, size_t cap);
 ssize_t tdl_engine_ask(u64 id, const struct tdl_ask_facts *facts, u8 *out, size_t cap);
+ssize_t tdl_engine_sign(u64 id, const struct tdl_ask_facts *facts, const struct tdl_terms *terms,
+			u8 *out, size_t cap, struct tdl_key_waiting **key);
+ssize_t tdl_engine_certify(struct tdl_key_waiting *key, const u8 *in, size_t in_len,
+			   struct tdl_identity **identity, u64 *until);
+ssize_t tdl_engine_trust(struct tdl_trust *old, const u8 *in, size_t in_len,
+			 u8 *out, size_t cap, struct tdl_trust **new);
+void tdl_engine_free(enum tdl_held_kind kind, void *what);
 
 /* Only below a call into the core. */
 bool tdl_engine_is_here(void);

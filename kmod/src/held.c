@@ -45,8 +45,7 @@ void tdl_held_free(struct tdl_held *held)
 {
 	if (tdl_ask_unwatch(&held->watch))
 		tdl_conn_put(held->listener);
-	if (held->c.ask)
-		tdl_ask_put(held->c.ask);
+	tdl_decide_forget(&held->c);
 	kfree(held);
 }
 
@@ -157,16 +156,18 @@ bool tdl_held_are_full(const struct tdl_conn *conn)
 	return READ_ONCE(conn->held_count) > READ_ONCE(conn->sk->sk_max_ack_backlog);
 }
 
-/* Takes a connection away from child, to be held. Not, and it is reset, without memory. */
+/*
+ * Takes a connection away from child, to be held, and over what c has. Without memory it is not
+ * held but reset.
+ */
 struct tdl_held *tdl_held_new(struct tdl_conn *conn, struct socket *child,
-			      const struct tdl_case *c, const struct tdl_key *key)
+			      struct tdl_case *c, const struct tdl_key *key)
 {
 	struct tdl_held *held = kzalloc(sizeof(*held), GFP_KERNEL_ACCOUNT);
 	struct sock *sk = tdl_held_detach(child);
 
 	if (!held) {
-		if (c->ask)
-			tdl_ask_put(c->ask);
+		tdl_decide_forget(c);
 		tdl_held_reset(sk);
 		return NULL;
 	}

@@ -30,7 +30,7 @@ struct sock *tdl_held_detach(struct socket *child);
 void tdl_held_reset(struct sock *sk);
 
 struct tdl_held *tdl_held_new(struct tdl_conn *conn, struct socket *child,
-			      const struct tdl_case *c, const struct tdl_key *key);
+			      struct tdl_case *c, const struct tdl_key *key);
 void tdl_held_free(struct tdl_held *held);	/* the connection is another's now */
 void tdl_held_kill(struct tdl_held *held);
 

@@ -12,7 +12,9 @@
 #include "hook.h"
 #include "ident.h"
 #include "policy.h"
+#include "svid.h"
 #include "table.h"
+#include "trust.h"
 #include "withdraw.h"
 
 static int __init tdl_init(void)
@@ -20,6 +22,7 @@ static int __init tdl_init(void)
 	int ret;
 
 	tdl_ident_init();
+	tdl_svids_init();
 	ret = tdl_policy_init();
 	if (ret)
 		return ret;
@@ -78,6 +81,8 @@ static void __exit tdl_exit(void)
 	tdl_hook_exit();
 	tdl_asks_exit();
 	tdl_cache_exit();
+	tdl_svids_exit();
+	tdl_trust_exit();
 	tdl_engine_exit();
 	tdl_policy_exit();
 }

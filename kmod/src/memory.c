@@ -23,7 +23,9 @@
 #include "tidelock_core.h"
 
 /* More than this at once is a fault of the core, not a need: it sees an empty machine. */
-#define TDL_MEMORY_MAX (4UL << 20)
+#define TDL_BLOCK_MAX (4UL << 20)
+/* And as a whole: what it is made to hold is bounded by who makes it, well below. */
+#define TDL_MEMORY_MAX (128UL << 20)
 
 /* Lies just below what the core gets. */
 struct tdl_block {
@@ -53,7 +55,7 @@ void *tdl_alloc(size_t size, size_t align)
 
 	if (!tdl_engine_is_here() || !is_power_of_2(align) || align > PAGE_SIZE)
 		return NULL;
-	if (size > TDL_MEMORY_MAX)
+	if (size > TDL_BLOCK_MAX)
 		return NULL;
 	align = max(align, __alignof__(struct tdl_block));
 	total = sizeof(*block) + size + align - 1;
@@ -117,7 +119,7 @@ unsigned long tdl_memory_release(void)
 	return blocks;
 }
 
-/* After the engine has stopped: the core keeps nothing between two calls. */
+/* After the engine has stopped, and all that was held for the core was given back. */
 void tdl_memory_exit(void)
 {
 	unsigned long bytes = tdl_use.bytes;

@@ -14,6 +14,8 @@
 #include "frame.h"
 #include "obey.h"
 #include "policy.h"
+#include "svid.h"
+#include "trust.h"
 
 static ssize_t tdl_obey_status(u64 id, struct tdl_frame *answer)
 {
@@ -29,8 +31,9 @@ static ssize_t tdl_obey_status(u64 id, struct tdl_frame *answer)
 	return tdl_engine_status(id, &status, answer->data, answer->cap);
 }
 
-/* The length of the answer, 0 for none, or an errno. */
-ssize_t tdl_obey(const struct tdl_order *order, struct tdl_frame *answer)
+/* An order, and the frame that it came of. The length of the answer, 0 for none, or an errno. */
+ssize_t tdl_obey(const struct tdl_order *order, const u8 *in, size_t in_len,
+		 struct tdl_frame *answer)
 {
 	int ret;
 
@@ -38,8 +41,16 @@ ssize_t tdl_obey(const struct tdl_order *order, struct tdl_frame *answer)
 	case TDL_ORDER_NONE:
 		return 0;
 	case TDL_ORDER_VERDICT:
-		tdl_asks_verdict(order);
+		tdl_asks_verdict(order, in, in_len);
 		return 0;
+	case TDL_ORDER_ISSUED:
+		tdl_svids_issued(order, in, in_len);
+		return 0;
+	case TDL_ORDER_NOT_ISSUED:
+		tdl_svids_not_issued(order);
+		return 0;
+	case TDL_ORDER_TRUST:
+		return tdl_trust_change(in, in_len, answer);
 	case TDL_ORDER_CONFIGURE:
 		ret = tdl_policy_configure(order);
 		if (ret)

@@ -10,6 +10,7 @@
 struct tdl_frame;
 struct tdl_order;
 
-ssize_t tdl_obey(const struct tdl_order *order, struct tdl_frame *answer);
+ssize_t tdl_obey(const struct tdl_order *order, const u8 *in, size_t in_len,
+		 struct tdl_frame *answer);
 
 #endif /* TIDELOCK_OBEY_H */

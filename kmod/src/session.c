@@ -37,6 +37,7 @@
 #include "obey.h"
 #include "policy.h"
 #include "session.h"
+#include "svid.h"
 
 /* Frames that user space has not read yet; then it must read before it may write. */
 #define TDL_UNREAD_MAX 16
@@ -153,6 +154,7 @@ static void tdl_session_greet(struct tdl_session *s, struct tdl_frame *answer)
 	tdl_session_done(s, answer);
 	/* Who waits has been waiting for a daemon. */
 	tdl_asks_send_again();
+	tdl_svids_send_again();
 	tdl_engine_queue(&s->feed);
 }
 
@@ -166,18 +168,34 @@ static bool tdl_session_has_room(struct tdl_session *s)
 	return room;
 }
 
-/* In the engine: a question as a frame; NULL when it cannot be put. */
-static struct tdl_frame *tdl_session_question(struct tdl_session *s, const struct tdl_ask *ask)
+/* In the engine: the next question or request for an SVID, in s->question. 0 when all are sent. */
+static ssize_t tdl_session_next(struct tdl_session *s)
 {
 	struct tdl_ask_facts facts;
-	struct tdl_frame *frame;
-	ssize_t len;
+	struct tdl_svid *svid;
+	struct tdl_ask *ask;
+	ssize_t len = 0;
 
-	tdl_ask_describe(ask, &facts);
-	len = tdl_engine_ask(ask->id, &facts, s->question, sizeof(s->question));
-	if (len <= 0)
-		return NULL;
-	frame = tdl_frame_alloc(len);
+	ask = tdl_asks_next();
+	if (ask) {
+		tdl_asker_describe(ask->asker, &facts);
+		len = tdl_engine_ask(ask->id, &facts, s->question, sizeof(s->question));
+		tdl_ask_put(ask);
+		return len;
+	}
+	svid = tdl_svids_next();
+	if (svid) {
+		len = tdl_svid_request(svid, s->question, sizeof(s->question));
+		tdl_svid_put(svid);
+	}
+	return len;
+}
+
+/* In the engine: what is in s->question as a frame; NULL when there is no memory. */
+static struct tdl_frame *tdl_session_frame(struct tdl_session *s, size_t len)
+{
+	struct tdl_frame *frame = tdl_frame_alloc(len);
+
 	if (!frame)
 		return NULL;
 	frame->len = len;
@@ -190,14 +208,13 @@ static void tdl_session_feed_work(struct work_struct *work)
 {
 	struct tdl_session *s = container_of(work, struct tdl_session, feed);
 	struct tdl_frame *frame;
-	struct tdl_ask *ask;
+	ssize_t len;
 
 	while (s->greeted && tdl_session_has_room(s)) {
-		ask = tdl_asks_next();
-		if (!ask)
+		len = tdl_session_next(s);
+		if (!len)
 			return;
-		frame = tdl_session_question(s, ask);
-		tdl_ask_put(ask);
+		frame = len > 0 ? tdl_session_frame(s, len) : NULL;
 		if (!frame)
 			continue;
 		spin_lock(&s->lock);
@@ -230,7 +247,7 @@ static void tdl_session_work(struct work_struct *work)
 
 	answer->len = tdl_engine_frame(s->in, s->in_len, answer->data, answer->cap, &s->order);
 	if (!answer->len)
-		answer->len = tdl_obey(&s->order, answer);
+		answer->len = tdl_obey(&s->order, s->in, s->in_len, answer);
 	/* A dead engine is told to every reader, for ever, and not once in place of a frame. */
 	if (tdl_engine_is_dead() || !answer->len) {
 		tdl_frame_free(answer);

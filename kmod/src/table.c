@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /proc/tidelock/connections: what is known of each socket, for root, without the daemon.
+ * /proc/tidelock/connections and svids: what is known of each socket, and of the SVID of each
+ * process, for root, without the daemon.
  *
- * One line a socket, its columns separated by tabs, after a line that names them. Not a snapshot:
- * sockets come and go while it is read.
+ * One line for each, its columns separated by tabs, after a line that names them. Connections are
+ * not a snapshot: sockets come and go while they are read.
  */
 #include <linux/capability.h>
 #include <linux/ktime.h>
@@ -11,8 +12,11 @@
 #include <linux/rhashtable.h>
 #include <linux/seq_file.h>
 
+#include "asker.h"
 #include "conn.h"
+#include "svid.h"
 #include "table.h"
+#include "terms.h"
 
 static struct proc_dir_entry *tdl_table_dir;
 
@@ -115,6 +119,45 @@ static int tdl_table_show(struct seq_file *seq, void *unused)
 	return 0;
 }
 
+static const char *tdl_table_svid_state(const struct tdl_svid *svid)
+{
+	switch (svid->state) {
+	case TDL_SVID_WANTED:
+		return "wanted";
+	case TDL_SVID_HELD:
+		return svid->asked ? "renewed" : "held";
+	case TDL_SVID_REFUSED:
+		break;
+	}
+	return "refused";
+}
+
+static void tdl_table_svid(const struct tdl_svid *svid, void *data)
+{
+	const struct tdl_process *process = &svid->asker->process;
+	struct seq_file *seq = data;
+	const char *id;
+	int len;
+
+	/* It is read again with more room. */
+	if (seq_has_overflowed(seq))
+		return;
+	len = tdl_terms_id(svid->terms, &id);
+	seq_printf(seq, "%.*s\t%s\t%s\t%#x\t%llu\t%u\t%u\t%u\t", len, id,
+		   svid->who.scope == TDL_SCOPE_WORKLOAD ? "workload" : "process",
+		   tdl_table_svid_state(svid), svid->reason, svid->until, svid->issued,
+		   process->tgid, svid->asker->key.uid);
+	seq_escape(seq, process->comm, " \t\n\\");
+	seq_putc(seq, '\n');
+}
+
+static int tdl_table_show_svids(struct seq_file *seq, void *unused)
+{
+	seq_puts(seq, "spiffe_id\tscope\tstate\treason\tuntil\tissued\ttgid\tuid\tcomm\n");
+	tdl_svids_visit(tdl_table_svid, seq);
+	return 0;
+}
+
 /*
  * For who may look into the processes of the host: root in a container has the file before him,
  * too, and the daemon has little else.
@@ -126,8 +169,22 @@ static int tdl_table_open(struct inode *inode, struct file *file)
 	return single_open(file, tdl_table_show, NULL);
 }
 
+static int tdl_table_open_svids(struct inode *inode, struct file *file)
+{
+	if (!capable(CAP_SYS_PTRACE))
+		return -EPERM;
+	return single_open(file, tdl_table_show_svids, NULL);
+}
+
 static const struct proc_ops tdl_table_ops = {
 	.proc_open = tdl_table_open,
+	.proc_read = seq_read,
+	.proc_lseek = seq_lseek,
+	.proc_release = single_release,
+};
+
+static const struct proc_ops tdl_table_svids_ops = {
+	.proc_open = tdl_table_open_svids,
 	.proc_read = seq_read,
 	.proc_lseek = seq_lseek,
 	.proc_release = single_release,
@@ -139,7 +196,8 @@ int tdl_table_init(void)
 	tdl_table_dir = proc_mkdir("tidelock", NULL);
 	if (!tdl_table_dir)
 		return -ENOMEM;
-	if (proc_create("connections", 0400, tdl_table_dir, &tdl_table_ops))
+	if (proc_create("connections", 0400, tdl_table_dir, &tdl_table_ops) &&
+	    proc_create("svids", 0400, tdl_table_dir, &tdl_table_svids_ops))
 		return 0;
 	proc_remove(tdl_table_dir);
 	return -ENOMEM;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * /proc/tidelock/connections: see table.c.
+ * /proc/tidelock/connections and svids: see table.c.
  */
 #ifndef TIDELOCK_TABLE_H
 #define TIDELOCK_TABLE_H

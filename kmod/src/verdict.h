@@ -7,8 +7,11 @@
 
 #include <linux/types.h>
 
+struct tdl_terms;
+
 struct tdl_verdict {
 	u64 generation;
+	struct tdl_terms *terms;	/* of one for mTLS, with a reference; else NULL */
 	u32 decision;		/* TDL_DENY and so on */
 	u32 reason;		/* of the daemon, or TDL_REASON_* */
 };

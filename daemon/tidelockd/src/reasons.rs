@@ -161,6 +161,7 @@ const fn of_kernel(reason: KernelReason) -> &'static str {
         KernelReason::Exempt => "kernel: the address is exempt",
         KernelReason::Daemon => "kernel: the daemon's own connection",
         KernelReason::Off => "kernel: nothing is in force",
+        KernelReason::NoSvid => "kernel: policy wants mTLS, and the process has no SVID",
     }
 }
 

@@ -10,6 +10,7 @@ mod heir;
 mod load;
 mod race;
 mod raw;
+mod registrar;
 mod script;
 mod smc;
 mod traffic;
@@ -18,6 +19,7 @@ pub(crate) use actor::{ACT, Actor, play, within};
 pub(crate) use capture::{ACK, Capture, SYN, Segment};
 pub(crate) use cgroup::refusing;
 pub(crate) use decider::{Decider, Keep, Seen, configure, mtls};
+pub(crate) use registrar::{Line, Registrar, Wanted, await_svids};
 
 use crate::{
     failure::{Checked, ensure},
@@ -36,7 +38,12 @@ pub(crate) fn begin() -> Checked<()> {
 
 /// The lines of the table, split in columns, without the first.
 pub(crate) fn table() -> Checked<Vec<Vec<String>>> {
-    let text = procfs::read(TABLE)?;
+    columns(TABLE)
+}
+
+/// The same of a table of ours.
+fn columns(path: &str) -> Checked<Vec<Vec<String>>> {
+    let text = procfs::read(path)?;
     let mut lines = text
         .lines()
         .map(|line| line.split('\t').map(str::to_owned).collect::<Vec<String>>());
@@ -44,7 +51,7 @@ pub(crate) fn table() -> Checked<Vec<Vec<String>>> {
     let rest: Vec<Vec<String>> = lines.collect();
     let odd = rest.iter().find(|line| line.len() != names.len());
     ensure(odd.is_none(), || {
-        format!("{TABLE} has the columns {names:?} and the line {odd:?}")
+        format!("{path} has the columns {names:?} and the line {odd:?}")
     })?;
     Ok(rest)
 }

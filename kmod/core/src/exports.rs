@@ -124,7 +124,7 @@ pub unsafe extern "C" fn tdl_core_stamp(
     length(serve::stamp(frame, stack).map(|()| 0))
 }
 
-fn length(result: Result<usize, Errno>) -> isize {
+pub(crate) fn length(result: Result<usize, Errno>) -> isize {
     match result {
         // A frame is far shorter than the largest isize.
         Ok(len) => len.cast_signed(),

@@ -3,7 +3,7 @@
 
 use core::net::IpAddr;
 
-use tidelock_wire::{MAX_EXEMPT, Prefix, Settings, Verdict};
+use tidelock_wire::{Decision, Issued, MAX_EXEMPT, Prefix, Settings, Verdict};
 
 /// `enum tdl_order_kind`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +17,12 @@ pub(crate) enum Kind {
     Configure = 2,
     /// Hand the verdict to who waits for it. There is no answer.
     Verdict = 3,
+    /// An SVID was issued: `tdl_core_certify()` takes it. There is no answer.
+    Issued = 4,
+    /// There is none, for that reason. There is no answer.
+    NotIssued = 5,
+    /// Who is trusted changes: `tdl_core_trust()` makes it so, and the answer.
+    Trust = 6,
 }
 
 /// `struct tdl_prefix`: an IPv4 address is in the first four bytes.
@@ -60,7 +66,7 @@ impl PrefixOrder {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[repr(C)]
 pub(crate) struct Order {
-    /// Of the frame: for the answer, or of the question that a verdict answers.
+    /// Of the frame: for the answer, or of the question that a verdict or an SVID answers.
     pub(crate) id: u64,
     pub(crate) generation: u64,
     pub(crate) kind: Kind,
@@ -72,6 +78,12 @@ pub(crate) struct Order {
     pub(crate) mode: u32,
     pub(crate) deadline_ms: u32,
     pub(crate) exempt_count: u32,
+    /// `TDL_SCOPE_PROCESS` and so on; 0 for a verdict without terms.
+    pub(crate) scope: u32,
+    /// So many bytes at the end of the frame are the verdict's terms.
+    pub(crate) terms_len: u32,
+    /// So many of those say who the process is.
+    pub(crate) own_len: u32,
     pub(crate) exempt: [PrefixOrder; MAX_EXEMPT],
 }
 
@@ -86,6 +98,9 @@ impl Order {
         mode: 0,
         deadline_ms: 0,
         exempt_count: 0,
+        scope: 0,
+        terms_len: 0,
+        own_len: 0,
         exempt: [PrefixOrder::NONE; MAX_EXEMPT],
     };
 
@@ -114,7 +129,7 @@ impl Order {
     }
 
     pub(crate) fn verdict(id: u64, verdict: &Verdict<'_>) -> Self {
-        Self {
+        let mut order = Self {
             id,
             kind: Kind::Verdict,
             decision: verdict.decision.number().into(),
@@ -122,6 +137,38 @@ impl Order {
             ttl_ms: verdict.ttl_ms,
             generation: verdict.generation,
             ..Self::NONE
+        };
+        if let Decision::Mtls(terms) = &verdict.decision {
+            order.scope = terms.scope.number().into();
+            order.terms_len = length(terms.encoded_len());
+            order.own_len = length(terms.own_len());
+        }
+        order
+    }
+
+    pub(crate) fn issued(id: u64, issued: &Issued<'_>) -> Self {
+        let (kind, reason) = match *issued {
+            Issued::Svid(_) => (Kind::Issued, 0),
+            Issued::Refused(reason) => (Kind::NotIssued, reason),
+        };
+        Self {
+            id,
+            kind,
+            reason,
+            ..Self::NONE
         }
     }
+
+    pub(crate) fn trust(id: u64) -> Self {
+        Self {
+            id,
+            kind: Kind::Trust,
+            ..Self::NONE
+        }
+    }
+}
+
+/// Of a part of a frame.
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

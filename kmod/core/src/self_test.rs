@@ -1,25 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The self-test of `tidelock_tls` over the kernel's randomness and time, as a report.
 
-use tidelock_tls::{NoEntropy, Platform, SelfTestPassed, Step, selftest};
+use tidelock_tls::{SelfTestPassed, Step, selftest};
 use tidelock_wire::{Passed, SelfTestOutcome, SelfTestReport, SelfTestStep, StackUse};
 
-use crate::imports;
-
-/// The kernel, or on a host whatever stands in for it.
-#[derive(Debug)]
-struct Kernel;
-
-impl Platform for Kernel {
-    fn fill_random(out: &mut [u8]) -> Result<(), NoEntropy> {
-        imports::random(out);
-        Ok(())
-    }
-
-    fn unix_time() -> u64 {
-        imports::unix_time()
-    }
-}
+use crate::platform::Kernel;
 
 /// Runs it. The stack is measured by the shim, afterwards.
 #[inline(never)]

@@ -23,6 +23,8 @@ pub(crate) enum Errno {
     MessageSize,
     /// `EINVAL`: what the shim says makes no sense.
     Invalid,
+    /// `EBADMSG`: a certificate is not what was asked for.
+    BadMessage,
 }
 
 impl Errno {
@@ -33,6 +35,7 @@ impl Errno {
             Self::Invalid => -22,
             Self::NoSpace => -28,
             Self::Protocol => -71,
+            Self::BadMessage => -74,
             Self::MessageSize => -90,
         }
     }
@@ -83,9 +86,14 @@ pub(crate) fn frame(input: &[u8], out: &mut [u8], order: &mut Order) -> Result<u
             *order = Order::verdict(id, &verdict);
             return Ok(0);
         }
-        // This module asks for none, so nobody waits for it.
-        Request::Issued(_) => return Ok(0),
-        Request::Bundle(_) | Request::Revoke(_) => Answer::Refused(Refusal::Unsupported),
+        Request::Issued(issued) => {
+            *order = Order::issued(id, &issued);
+            return Ok(0);
+        }
+        Request::Bundle(_) | Request::Revoke(_) => {
+            *order = Order::trust(id);
+            return Ok(0);
+        }
     };
     send(id, answer, out)
 }
@@ -116,7 +124,7 @@ pub(crate) fn stamp(frame: &mut [u8], stack: StackUse) -> Result<(), Errno> {
     Ok(())
 }
 
-fn send(id: u64, message: Answer<'_>, out: &mut [u8]) -> Result<usize, Errno> {
+pub(crate) fn send(id: u64, message: Answer<'_>, out: &mut [u8]) -> Result<usize, Errno> {
     Frame { id, message }
         .encode(out)
         .map_err(|error| match error {

@@ -11,7 +11,9 @@ mod exports;
 mod layout;
 mod orders;
 mod questions;
+mod svids;
 mod text;
+mod trusts;
 
 /// What the shim would give, from the host's own sources.
 mod shim {

@@ -82,6 +82,28 @@ impl Authority {
         Expected::any_of([Allowed::Domain(self.domain.clone())])
     }
 
+    /// A chain for the key in a request, whatever else that says.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn certify<P: Platform>(
+        &self,
+        request: &[u8],
+        id: &SpiffeId,
+        lifetime: Duration,
+    ) -> Result<Vec<Vec<u8>>, TlsError> {
+        let key = crate::x509::requested_key(request)
+            .map_err(|_| TlsError::Certificate("the request cannot be read"))?;
+        let profile = Profile::Svid(vec![id.as_str()]);
+        let leaf = certificate_for::<P>(&profile, &key, lifetime, (self.name, &self.key))?;
+        let above = self.root.as_ref().map(|_| self.certificate.clone());
+        Ok([leaf].into_iter().chain(above).collect())
+    }
+
+    /// What a trust bundle has of it.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn root(&self) -> &[u8] {
+        self.root.as_ref().unwrap_or(&self.certificate)
+    }
+
     /// An intermediate of another shape.
     #[cfg(test)]
     pub(crate) fn odd<P: Platform>(&self, usage: u8, uris: &[&str]) -> Result<Self, TlsError> {
@@ -175,20 +197,29 @@ fn certificate<P: Platform>(
     key: &SecretKey,
     issuer: (&'static str, &SecretKey),
 ) -> Result<Vec<u8>, TlsError> {
+    certificate_for::<P>(profile, &key.public()?, LIFETIME, issuer)
+}
+
+#[inline(never)]
+fn certificate_for<P: Platform>(
+    profile: &Profile<'_>,
+    public_key: &[u8],
+    lifetime: Duration,
+    issuer: (&'static str, &SecretKey),
+) -> Result<Vec<u8>, TlsError> {
     let mut serial = [0; 16];
     P::fill_random(&mut serial)?;
-    let public = key.public()?;
     let now = Duration::from_secs(P::unix_time());
     let authority = profile.authority();
     let to_be_signed = Template {
         serial,
-        validity: [now.saturating_sub(LEEWAY), now.saturating_add(LIFETIME)],
+        validity: [now.saturating_sub(LEEWAY), now.saturating_add(lifetime)],
         issuer: issuer.0,
         subject: authority.unwrap_or_default(),
         authority: authority.is_some(),
         usage: profile.usage(),
         uris: profile.uris(),
-        public_key: &public,
+        public_key,
     }
     .to_be_signed()
     .map_err(|_| TlsError::Certificate("cannot be encoded"))?;

@@ -26,6 +26,8 @@ mod records;
 mod selftest;
 mod session;
 mod spiffe;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod trust;
 mod verify;
 mod x509;

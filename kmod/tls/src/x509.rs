@@ -222,6 +222,17 @@ fn until(tbs: &[AnyRef<'_>]) -> der::Result<u64> {
     Ok(until.as_secs())
 }
 
+/// The `SubjectPublicKeyInfo` in a request for a certificate, in DER. Nothing else is looked at.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn requested_key(request: &[u8]) -> der::Result<Vec<u8>> {
+    let parts = elements(AnyRef::from_der(request)?, Tag::Sequence)?;
+    let info = parts.first().ok_or_else(|| Tag::Sequence.value_error())?;
+    let info = elements(*info, Tag::Sequence)?;
+    // Behind the version and the name.
+    let key = info.get(2).ok_or_else(|| Tag::Sequence.value_error())?;
+    key.to_der()
+}
+
 /// SHA-256.
 pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()

@@ -84,6 +84,29 @@ const PEERS: Limits = Limits {
 };
 
 impl<'a> Terms<'a> {
+    /// How many bytes at the end of a verdict's frame they are.
+    pub fn encoded_len(&self) -> usize {
+        // No more than a frame.
+        usize::try_from(self.len()).unwrap_or(usize::MAX)
+    }
+
+    /// How many of those, from their beginning, say who the process is: the scope, and the SPIFFE
+    /// ID with its length in 16 bits before it. They are alike where that is.
+    pub const fn own_len(&self) -> usize {
+        1 + 2 + self.own.as_str().len()
+    }
+
+    /// Reads what [`Self::encoded_len`] tells the length of.
+    ///
+    /// # Errors
+    /// When it holds anything else.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(0, bytes);
+        let terms = Self::read(&mut from)?;
+        from.finish()?;
+        Ok(terms)
+    }
+
     fn len(&self) -> u32 {
         1 + text_len(self.own.as_str()) + self.peers.len()
     }
@@ -209,11 +232,13 @@ pub enum KernelReason {
     Daemon,
     /// Nothing is in force.
     Off,
+    /// Policy wants mTLS, and the process has no SVID: it was not issued, or not in time.
+    NoSvid,
 }
 
 impl KernelReason {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Timeout,
         Self::Overflow,
         Self::NoTask,
@@ -223,6 +248,7 @@ impl KernelReason {
         Self::Exempt,
         Self::Daemon,
         Self::Off,
+        Self::NoSvid,
     ];
 
     /// The number where reasons are shown.
@@ -238,6 +264,7 @@ impl KernelReason {
                 Self::Exempt => 7,
                 Self::Daemon => 8,
                 Self::Off => 9,
+                Self::NoSvid => 10,
             }
     }
 

@@ -6,6 +6,7 @@ mod crowd;
 mod decides;
 mod policies;
 mod running;
+mod signs;
 mod upheaval;
 
 use std::{fs, thread::sleep, time::Duration};
@@ -22,6 +23,7 @@ use crate::{
 pub(super) const TESTS: &[Test] = &[
     child("daemon.decides", MIDDLE, decides::decides).with_programs(),
     child("daemon.attests", MIDDLE, attests::attests).with_programs(),
+    child("daemon.signs", MIDDLE, signs::signs).with_programs(),
     child("daemon.policies", MIDDLE, policies::policies).with_programs(),
     child("daemon.upheaval", LONG, upheaval::upheaval).with_programs(),
     child("daemon.crowd", LONG, crowd::crowd).with_programs(),

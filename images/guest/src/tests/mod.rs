@@ -11,6 +11,7 @@ mod load;
 mod policy;
 mod selftest;
 mod shares;
+mod svids;
 mod tracing;
 mod traffic;
 
@@ -85,6 +86,7 @@ const TESTS: &[&[Test]] = &[
     identities::TESTS,
     selftest::TESTS,
     shares::TESTS,
+    svids::TESTS,
     policy::TESTS[0],
     policy::TESTS[1],
     policy::TESTS[2],

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 use tidelock_wire::{EngineState, Request, StackUse};
 
-use super::{Offered, Report, SHORT, Test, shared};
+use super::{Offered, Report, SHORT, Test, shared, svids};
 use crate::{
     device::Device,
     failure::{Checked, ensure},
@@ -68,7 +68,8 @@ fn stack_budget(report: &mut Report) -> Checked<String> {
 }
 
 fn panic(report: &mut Report) -> Checked<String> {
-    module::load()?;
+    // The module holds something for the core, which is gone with it.
+    let server = svids::somebody()?;
     let (device, _) = Device::greet()?;
     let dead = |what: &str, result: Result<(), Errno>| {
         ensure(result == Err(Errno::NOTRECOVERABLE), || {
@@ -95,7 +96,7 @@ fn panic(report: &mut Report) -> Checked<String> {
         "a request of the next opener",
         device.try_ask(3, Request::SelfTest)?,
     )?;
-    drop(device);
+    drop((device, server));
     module::unload()?;
     module::ensure_gone()?;
     // A new load is a new life.

@@ -112,9 +112,20 @@ fn of_an_order() {
         mode: 32,
         deadline_ms: 36,
         exempt_count: 40,
-        exempt: 44,
-    } 624, 8);
+        scope: 44,
+        terms_len: 48,
+        own_len: 52,
+        exempt: 56,
+    } 632, 8);
     assert_eq!((size_of::<Kind>(), align_of::<Kind>()), (4, 4));
-    let kinds = [Kind::None, Kind::Status, Kind::Configure, Kind::Verdict];
-    assert_eq!(kinds.map(|kind| kind as u32), [0, 1, 2, 3]);
+    let kinds = [
+        Kind::None,
+        Kind::Status,
+        Kind::Configure,
+        Kind::Verdict,
+        Kind::Issued,
+        Kind::NotIssued,
+        Kind::Trust,
+    ];
+    assert_eq!(kinds.map(|kind| kind as u32), [0, 1, 2, 3, 4, 5, 6]);
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use tidelock_wire::{
     Answer, Bundle, Certificates, Counters, Decision, Exempt, Frame, Issued, MAX_EXEMPT, MAX_FRAME,
-    Mode, Peer, Peers, Prefix, Refusal, Request, Revocation, Revoked, Scope, Settings, SpiffeIdRef,
-    Terms, TrustDomainRef, Verdict,
+    Mode, Peer, Peers, Prefix, Request, Revocation, Revoked, Scope, Settings, SpiffeIdRef, Terms,
+    TrustDomainRef, Verdict,
 };
 
 use super::{request, written};
@@ -106,7 +106,7 @@ fn for_verdicts() {
             ttl_ms: 42,
             generation: 43,
         };
-        let expected = Order {
+        let mut expected = Order {
             id: 7,
             kind: Kind::Verdict,
             decision: number,
@@ -115,17 +115,63 @@ fn for_verdicts() {
             generation: 43,
             ..Order::NONE
         };
+        if number == 3 {
+            (expected.scope, expected.terms_len, expected.own_len) = (1, 41, 20);
+        }
         assert_eq!(order(&Request::Verdict(verdict)), expected);
     }
 }
 
 #[test]
-fn there_is_none_for_an_svid_that_nobody_asked_for() {
-    assert_eq!(order(&Request::Issued(Issued::Refused(1))), Order::NONE);
+fn terms_are_told_by_where_they_lie() {
+    let mut buffer = [0; 100];
+    let own = SpiffeIdRef::parse(b"spiffe://a.test/b").unwrap();
+    let terms = Terms {
+        scope: Scope::Workload,
+        own,
+        peers: Peers::encode([Peer::Domain(own.trust_domain())], &mut buffer).unwrap(),
+    };
+    let message = Request::Verdict(Verdict {
+        decision: Decision::Mtls(terms),
+        reason: 1,
+        ttl_ms: 2,
+        generation: 3,
+    });
+    let order = order(&message);
+    let frame = request(&message);
+    let told = &frame[frame.len() - order.terms_len as usize..];
+    assert_eq!(Terms::decode(told), Ok(terms));
+    assert_eq!(order.scope, 2);
+    let (who, peers) = told.split_at(order.own_len as usize);
+    assert_eq!(who, b"\x02\x11\0spiffe://a.test/b");
+    assert_eq!(peers, b"\x01\x02\x06\0a.test");
+    for cut in [&told[1..], &told[..told.len() - 1], &[told, b"x"].concat()] {
+        Terms::decode(cut).unwrap_err();
+    }
 }
 
 #[test]
-fn what_this_module_cannot_do_is_refused() {
+fn for_svids() {
+    let der = [0x30, 0];
+    let mut buffer = [0; 100];
+    let chain = [tidelock_wire::Certificate::new(&der).unwrap()];
+    let chain = Certificates::encode(chain, &mut buffer).unwrap();
+    let expected = Order {
+        id: 7,
+        kind: Kind::Issued,
+        ..Order::NONE
+    };
+    assert_eq!(order(&Request::Issued(Issued::Svid(chain))), expected);
+    let expected = Order {
+        kind: Kind::NotIssued,
+        reason: 41,
+        ..expected
+    };
+    assert_eq!(order(&Request::Issued(Issued::Refused(41))), expected);
+}
+
+#[test]
+fn for_who_is_trusted() {
     let bundle = Bundle {
         domain: TrustDomainRef::parse(b"a.test").unwrap(),
         authorities: Certificates::NONE,
@@ -134,9 +180,13 @@ fn what_this_module_cannot_do_is_refused() {
         what: Revoked::Authority([1; 32]),
         until: 0,
     };
+    let expected = Order {
+        id: 7,
+        kind: Kind::Trust,
+        ..Order::NONE
+    };
     for message in [Request::Bundle(bundle), Request::Revoke(revocation)] {
-        let refused = super::answer(&message).message;
-        assert_eq!(refused, Answer::Refused(Refusal::Unsupported));
+        assert_eq!(order(&message), expected);
     }
 }
 
