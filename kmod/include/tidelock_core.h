@@ -257,12 +257,12 @@ enum tdl_held_kind {
 };
 
 /*
- * Makes a key for who the terms of a verdict say the process is, and encodes the frame that wants
- * it certified under this id: its length. The key is the shim's then.
- * -EINVAL: terms are none, or facts make no sense. -ENOSPC: cap is below TDL_FRAME_MAX.
+ * Makes a key for who the part of a verdict's terms that says so says the process is, and encodes
+ * the frame that wants it certified under this id: its length. The key is the shim's then.
+ * -EINVAL: own is none, or facts make no sense. -ENOSPC: cap is below TDL_FRAME_MAX.
  */
-ssize_t tdl_core_sign(u64 id, const struct tdl_ask_facts *facts, const u8 *terms,
-		      size_t terms_len, u8 *out, size_t cap, struct tdl_key_waiting **key);
+ssize_t tdl_core_sign(u64 id, const struct tdl_ask_facts *facts, const u8 *own, size_t own_len,
+		      u8 *out, size_t cap, struct tdl_key_waiting **key);
 
 /*
  * Puts the key and the SVID in the frame of TDL_ORDER_ISSUED together: 0, and the identity is the

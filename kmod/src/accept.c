@@ -121,6 +121,7 @@ static bool tdl_held_decide(struct tdl_conn *conn, struct tdl_held *held)
 	if (tdl_ask_unwatch(&held->watch))
 		tdl_conn_put(conn);
 	if (same) {
+		held->c.process = caller.process;
 		if (held->c.ask)
 			tdl_decide_answer(&held->c);
 		return true;

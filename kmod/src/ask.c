@@ -61,8 +61,7 @@ static struct tdl_ask *tdl_ask_find(const struct tdl_key *key, const struct tdl_
 	struct tdl_ask *ask;
 
 	hash_for_each_possible(tdl_asks_by_key, ask, by_key, tdl_ask_hash(key, process)) {
-		if (ask->asker->process.tgid == process->tgid &&
-		    ask->asker->process.started == process->started &&
+		if (tdl_asker_is(ask->asker, process) &&
 		    tdl_ident_is_same(&ask->asker->key, key)) {
 			refcount_inc(&ask->refs);
 			return ask;
@@ -316,6 +315,20 @@ static void tdl_ask_again(struct tdl_ask *ask)
 	tdl_session_feed();
 }
 
+/* What a verdict for mTLS says; NULL when there is no room for it. */
+static struct tdl_terms *tdl_ask_terms(const struct tdl_ask *ask, const struct tdl_order *order,
+				       const u8 *in, size_t in_len)
+{
+	struct tdl_terms *terms = tdl_terms_new(order, in, in_len);
+	int try;
+
+	for (try = 0; !terms && try < 3; try++) {
+		tdl_cache_make_room(ask->share, try);
+		terms = tdl_terms_new(order, in, in_len);
+	}
+	return terms;
+}
+
 /* For who waits and who asks again, as far as it can be kept: what mTLS needs takes memory. */
 static void tdl_ask_decide(struct tdl_ask *ask, const struct tdl_order *order, const u8 *in,
 			   size_t in_len)
@@ -327,7 +340,7 @@ static void tdl_ask_decide(struct tdl_ask *ask, const struct tdl_order *order, c
 	};
 
 	if (verdict.decision == TDL_MTLS) {
-		verdict.terms = tdl_terms_new(order, in, in_len);
+		verdict.terms = tdl_ask_terms(ask, order, in, in_len);
 		if (!verdict.terms) {
 			verdict.decision = TDL_DENY;
 			verdict.reason = TDL_REASON_NO_MEMORY;

@@ -3,13 +3,18 @@
  * Who wants something decided, and what for: all that the daemon is told of him, in a question for
  * a verdict and in a request for an SVID.
  */
+#include <linux/cgroup.h>
+#include <linux/cred.h>
 #include <linux/kdev_t.h>
 #include <linux/pid.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/stddef.h>
 #include <linux/string.h>
+#include <linux/uidgid.h>
+#include <linux/user_namespace.h>
 
 #include "asker.h"
 
@@ -60,6 +65,44 @@ bool tdl_asker_lives(const struct tdl_asker *asker)
 	lives = leader && atomic_read(&leader->signal->live);
 	rcu_read_unlock();
 	return lives;
+}
+
+/*
+ * Whether it lives and, as far as others can see, is who it was: its user and its control group.
+ * What it executes only the daemon sees.
+ */
+bool tdl_asker_is_unchanged(const struct tdl_asker *asker)
+{
+	struct task_struct *leader;
+	const struct cred *cred;
+	bool same = false;
+
+	rcu_read_lock();
+	leader = pid_task(asker->pid, PIDTYPE_TGID);
+	if (leader && atomic_read(&leader->signal->live)) {
+		cred = __task_cred(leader);
+		same = from_kuid(&init_user_ns, cred->uid) == asker->key.uid &&
+		       from_kuid(&init_user_ns, cred->euid) == asker->key.euid &&
+		       from_kgid(&init_user_ns, cred->gid) == asker->key.gid &&
+		       from_kgid(&init_user_ns, cred->egid) == asker->key.egid;
+#ifdef CONFIG_CGROUPS
+		same = same && cgroup_id(task_dfl_cgroup(leader)) == asker->key.cgroup;
+#endif
+	}
+	rcu_read_unlock();
+	return same;
+}
+
+/* Whether it is this process. */
+bool tdl_asker_is(const struct tdl_asker *asker, const struct tdl_process *process)
+{
+	return asker->process.tgid == process->tgid && asker->process.started == process->started;
+}
+
+/* Whether it can be asked about in place of who has this identity now. */
+bool tdl_asker_fits(const struct tdl_asker *asker, const struct tdl_key *key)
+{
+	return !memcmp(&asker->key, key, offsetof(struct tdl_key, local)) && tdl_asker_lives(asker);
 }
 
 /* What the core is to tell the daemon. The texts stay the asker's. */

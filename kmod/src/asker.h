@@ -28,6 +28,9 @@ struct tdl_asker *tdl_asker_new(const struct tdl_key *key, const struct tdl_proc
 struct tdl_asker *tdl_asker_get(struct tdl_asker *asker);
 void tdl_asker_put(struct tdl_asker *asker);
 bool tdl_asker_lives(const struct tdl_asker *asker);
+bool tdl_asker_is_unchanged(const struct tdl_asker *asker);
+bool tdl_asker_is(const struct tdl_asker *asker, const struct tdl_process *process);
+bool tdl_asker_fits(const struct tdl_asker *asker, const struct tdl_key *key);
 void tdl_asker_describe(const struct tdl_asker *asker, struct tdl_ask_facts *facts);
 
 #endif /* TIDELOCK_ASKER_H */

@@ -20,6 +20,8 @@
 #include "cache.c"
 #include "ask.c"
 #include "svid.c"
+#include "svid_life.c"
+#include "svid_view.c"
 #include "svid_work.c"
 #include "trust.c"
 #include "decide.c"

@@ -6,7 +6,7 @@
  * one for each question to the daemon at most. The oldest entry makes room for the newest.
  *
  * An entry of another generation than the one in force, or past its time, is as good as none;
- * it is taken out when it is in the way.
+ * it is taken out when its place is needed, or what its terms take.
  */
 #include <linux/jiffies.h>
 #include <linux/list.h>
@@ -120,6 +120,29 @@ static bool tdl_cache_insert(struct tdl_kept *kept)
 	share->size++;
 	tdl_cache_size++;
 	return true;
+}
+
+/* With the lock held: whether it can be found no more. */
+static bool tdl_kept_is_stale(const struct tdl_kept *kept)
+{
+	return time_after_eq64(get_jiffies_64(), kept->expires) ||
+	       kept->verdict.generation != tdl_policy_generation();
+}
+
+/*
+ * What terms take has reached its bound: lets go of what is of no use any more; at the second
+ * try of all of this share, and at the third of everything. Who is let go of asks again.
+ */
+void tdl_cache_make_room(u32 share, int try)
+{
+	struct tdl_kept *kept, *next;
+
+	spin_lock(&tdl_cache_lock);
+	list_for_each_entry_safe(kept, next, &tdl_cache_ages, age) {
+		if (tdl_kept_is_stale(kept) || (try > 0 && kept->share == share) || try > 1)
+			tdl_cache_drop(kept);
+	}
+	spin_unlock(&tdl_cache_lock);
 }
 
 /* May sleep. Without memory nothing is kept, and the next one asks again. */

@@ -51,8 +51,8 @@ static __always_inline ssize_t tdl_core_dispatch(struct tdl_core_call *call)
 		return tdl_core_stamp(call->out, call->out_len, TDL_CORE_STACK,
 				      call->high_water);
 	case TDL_CORE_SIGN:
-		return tdl_core_sign(call->id, call->facts, call->terms->bytes, call->terms->len,
-				     call->out, call->out_len, &call->key);
+		return tdl_core_sign(call->id, call->facts, call->terms->bytes,
+				     call->terms->own_len, call->out, call->out_len, &call->key);
 	case TDL_CORE_CERTIFY:
 		return tdl_core_certify(call->key, call->in, call->in_len, &call->identity,
 					&call->until);

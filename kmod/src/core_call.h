@@ -19,7 +19,7 @@ enum tdl_core_op {
 	TDL_CORE_STATUS,	/* id and status, to out */
 	TDL_CORE_ASK,		/* id and facts, to out */
 	TDL_CORE_STAMP,		/* high_water into out */
-	TDL_CORE_SIGN,		/* id, facts and terms, to out and key */
+	TDL_CORE_SIGN,		/* id, facts and own part of terms, to out and key */
 	TDL_CORE_CERTIFY,	/* key and in, to identity and until */
 	TDL_CORE_TRUST,		/* trust and in, to out and trust */
 	TDL_CORE_FREE,		/* held, which is a kind */

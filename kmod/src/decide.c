@@ -51,6 +51,8 @@ static u32 tdl_decide_reason(long error)
 		return TDL_REASON_OVERFLOW;
 	case -ESRCH:
 		return TDL_REASON_NO_TASK;
+	case -ENOTRECOVERABLE:
+		return TDL_REASON_DEAD;
 	}
 	return TDL_REASON_NO_MEMORY;
 }
@@ -94,16 +96,20 @@ static void tdl_decide_identify(struct tdl_case *c, const struct tdl_key *key,
 				struct tdl_asker *asker)
 {
 	struct tdl_svid *svid;
+	long error;
 
 	if (c->verdict.decision != TDL_MTLS || tdl_policy_mode() != TDL_ENFORCE)
 		return;
-	svid = tdl_svid_open(c, key, asker);
+	svid = tdl_engine_is_dead() ? ERR_PTR(-ENOTRECOVERABLE) : tdl_svid_open(c, key, asker);
 	if (!IS_ERR(svid)) {
 		c->svid = svid;
 		return;
 	}
+	error = PTR_ERR(svid);
+	if (error == -ENOBUFS)
+		tdl_count(overflows);
 	tdl_decide_forget(c);
-	tdl_decide_by_itself(c, TDL_DENY, tdl_decide_reason(PTR_ERR(svid)));
+	tdl_decide_by_itself(c, TDL_DENY, tdl_decide_reason(error));
 }
 
 /*
@@ -145,15 +151,23 @@ bool tdl_decide(const struct tdl_caller *caller, struct tdl_case *c, struct tdl_
 	return tdl_decide_ask(c, key);
 }
 
-/* Takes over the verdict of a question that is decided, and lets go of the question. */
+/*
+ * Takes over the verdict of a question that is decided, and lets go of the question. In the task of
+ * c->process, or, where that asked the question, in any. Sleeps.
+ */
 void tdl_decide_answer(struct tdl_case *c)
 {
 	struct tdl_ask *ask = c->ask;
+	struct tdl_asker *asker = ask->asker;
 
 	c->ask = NULL;
 	c->verdict = ask->verdict;
 	tdl_terms_get(c->verdict.terms);
-	tdl_decide_identify(c, &ask->asker->key, ask->asker);
+	/* Another of the same identity may have it by now: he calls, and it is his. */
+	if (tdl_asker_is(asker, &c->process))
+		tdl_decide_identify(c, &asker->key, asker);
+	else
+		tdl_decide_identify(c, &asker->key, NULL);
 	tdl_ask_put(ask);
 }
 

@@ -208,7 +208,7 @@ ssize_t tdl_engine_sign(u64 id, const struct tdl_ask_facts *facts, const struct 
 	};
 	ssize_t len = tdl_engine_run(&call);
 
-	/* NULL unless there is a frame. */
+	/* NULL unless it was made. */
 	*key = call.key;
 	return len;
 }

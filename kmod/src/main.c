@@ -14,6 +14,7 @@
 #include "policy.h"
 #include "svid.h"
 #include "table.h"
+#include "terms.h"
 #include "trust.h"
 #include "withdraw.h"
 
@@ -22,6 +23,7 @@ static int __init tdl_init(void)
 	int ret;
 
 	tdl_ident_init();
+	tdl_terms_init();
 	tdl_svids_init();
 	ret = tdl_policy_init();
 	if (ret)

@@ -43,6 +43,8 @@
 #define TDL_UNREAD_MAX 16
 /* Questions that user space has not read yet; the others wait as they are, which is smaller. */
 #define TDL_QUESTIONS_MAX 32
+/* Made at once: some make a key. */
+#define TDL_QUESTIONS_AT_ONCE 4
 
 struct tdl_session {
 	struct mutex reading;		/* one read(2) at a time: the first frame stays the first */
@@ -54,6 +56,7 @@ struct tdl_session {
 	struct tdl_frames questions;	/* under lock */
 	bool busy;			/* under lock: the work below is the engine's */
 	bool greeted;			/* the engine's alone: the hello has been made */
+	bool svids_turn;		/* the engine's alone: what was sent last was an SVID's */
 	struct work_struct feed;	/* the engine's */
 	u8 question[TDL_FRAME_MAX];	/* the engine's: one is as long as it is when it is made */
 
@@ -168,27 +171,44 @@ static bool tdl_session_has_room(struct tdl_session *s)
 	return room;
 }
 
-/* In the engine: the next question or request for an SVID, in s->question. 0 when all are sent. */
+/* In the engine: the next question, in s->question: its length, 0 when all are sent. */
+static ssize_t tdl_session_next_ask(struct tdl_session *s)
+{
+	struct tdl_ask *ask = tdl_asks_next();
+	struct tdl_ask_facts facts;
+	ssize_t len;
+
+	if (!ask)
+		return 0;
+	tdl_asker_describe(ask->asker, &facts);
+	len = tdl_engine_ask(ask->id, &facts, s->question, sizeof(s->question));
+	tdl_ask_put(ask);
+	return len;
+}
+
+/* The same of the next request for an SVID. */
+static ssize_t tdl_session_next_svid(struct tdl_session *s)
+{
+	struct tdl_svid *svid = tdl_svids_next();
+	ssize_t len;
+
+	if (!svid)
+		return 0;
+	len = tdl_svid_request(svid, s->question, sizeof(s->question));
+	tdl_svid_put(svid);
+	return len;
+}
+
+/* By turns: neither keeps the other waiting. */
 static ssize_t tdl_session_next(struct tdl_session *s)
 {
-	struct tdl_ask_facts facts;
-	struct tdl_svid *svid;
-	struct tdl_ask *ask;
-	ssize_t len = 0;
+	ssize_t len;
 
-	ask = tdl_asks_next();
-	if (ask) {
-		tdl_asker_describe(ask->asker, &facts);
-		len = tdl_engine_ask(ask->id, &facts, s->question, sizeof(s->question));
-		tdl_ask_put(ask);
+	s->svids_turn = !s->svids_turn;
+	len = s->svids_turn ? tdl_session_next_svid(s) : tdl_session_next_ask(s);
+	if (len)
 		return len;
-	}
-	svid = tdl_svids_next();
-	if (svid) {
-		len = tdl_svid_request(svid, s->question, sizeof(s->question));
-		tdl_svid_put(svid);
-	}
-	return len;
+	return s->svids_turn ? tdl_session_next_ask(s) : tdl_session_next_svid(s);
 }
 
 /* In the engine: what is in s->question as a frame; NULL when there is no memory. */
@@ -203,14 +223,22 @@ static struct tdl_frame *tdl_session_frame(struct tdl_session *s, size_t len)
 	return frame;
 }
 
-/* In the engine: as many questions as there is room for. One that cannot be put times out. */
+/*
+ * In the engine: as many questions as there is room for, a few at a time: a frame of user space may
+ * wait behind. One that cannot be put times out.
+ */
 static void tdl_session_feed_work(struct work_struct *work)
 {
 	struct tdl_session *s = container_of(work, struct tdl_session, feed);
 	struct tdl_frame *frame;
 	ssize_t len;
+	int i;
 
-	while (s->greeted && tdl_session_has_room(s)) {
+	for (i = 0; s->greeted && tdl_session_has_room(s); i++) {
+		if (i == TDL_QUESTIONS_AT_ONCE) {
+			tdl_engine_queue(&s->feed);
+			return;
+		}
 		len = tdl_session_next(s);
 		if (!len)
 			return;

@@ -42,15 +42,16 @@ enum tdl_svid_due {
 struct tdl_svid {
 	refcount_t refs;
 	u32 share;
+	u32 hash;
 	struct tdl_svid_who who;
-	struct tdl_terms *terms;	/* what they say of others is of no account here */
+	struct tdl_terms *terms;	/* the part that says who it is */
 
 	/* Under the lock in svid.c. */
 	struct hlist_node by_who;
 	struct hlist_node by_number;	/* while the request has been sent */
 	struct list_head all;
 	struct list_head unsent;	/* while it is to be */
-	struct tdl_asker *asker;	/* who made it be asked for */
+	struct tdl_asker *asker;	/* who is told of when it is asked for */
 	enum tdl_svid_state state;
 	bool asked;			/* there is a request without an answer */
 	u64 number;			/* of that one */
@@ -58,9 +59,11 @@ struct tdl_svid {
 	u64 retry;			/* not asked for before, in jiffies */
 	u64 used;			/* last, in jiffies */
 	u32 reason;			/* of the last refusal */
+	u32 failures;			/* since it was issued last, or a daemon came */
 	u32 issued;			/* so often */
-	u64 until;			/* it is valid, in seconds since 1970 */
-	u64 renew;			/* from then on, in seconds since 1970 */
+	u64 from;			/* it was issued, in seconds since 1970, as the next two */
+	u64 renew;			/* from then on */
+	u64 until;			/* it is valid */
 
 	/* The engine's. */
 	struct tdl_key_waiting *waiting;	/* while the request has been sent */
@@ -79,8 +82,20 @@ struct tdl_svid *tdl_svid_open(const struct tdl_case *c, const struct tdl_key *k
 			       struct tdl_asker *asker);
 void tdl_svid_put(struct tdl_svid *svid);
 
-/* Calls visit for each, in no order, with the lock held. */
-void tdl_svids_visit(void (*visit)(const struct tdl_svid *svid, void *data), void *data);
+/* How it is at a moment. */
+struct tdl_svid_view {
+	struct tdl_asker *asker;	/* with a reference */
+	enum tdl_svid_state state;
+	bool asked;
+	u32 reason;
+	u32 issued;
+	u64 until;
+};
+
+void tdl_svid_view(struct tdl_svid *svid, struct tdl_svid_view *view);
+/* One after the other, each with a reference; NULL after the last. Some may be left out. */
+struct tdl_svid *tdl_svids_at(loff_t pos);
+struct tdl_svid *tdl_svids_after(struct tdl_svid *svid);
 
 /* For the session, in the engine. */
 void tdl_svids_send_again(void);

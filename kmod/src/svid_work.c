@@ -74,6 +74,11 @@ ssize_t tdl_svid_request(struct tdl_svid *svid, u8 *out, size_t cap)
 
 	/* What answers the one before is of no use any more. */
 	tdl_svid_drop_key(svid);
+	if (!tdl_asker_lives(asker)) {
+		tdl_asker_put(asker);
+		tdl_svid_refused(svid, TDL_REASON_NO_TASK);
+		return -ESRCH;
+	}
 	tdl_asker_describe(asker, &facts);
 	len = tdl_engine_sign(number, &facts, svid->terms, out, cap, &svid->waiting);
 	tdl_asker_put(asker);
@@ -113,7 +118,7 @@ static void tdl_svid_issue(struct tdl_svid *svid, const u8 *in, size_t in_len)
 	}
 	tdl_svid_drop_identity(svid);
 	svid->identity = identity;
-	tdl_svid_held(svid, until, tdl_svid_renewal(now, until));
+	tdl_svid_held(svid, now, tdl_svid_renewal(now, until), until);
 }
 
 void tdl_svids_issued(const struct tdl_order *order, const u8 *in, size_t in_len)

@@ -3,8 +3,8 @@
  * /proc/tidelock/connections and svids: what is known of each socket, and of the SVID of each
  * process, for root, without the daemon.
  *
- * One line for each, its columns separated by tabs, after a line that names them. Connections are
- * not a snapshot: sockets come and go while they are read.
+ * One line for each, its columns separated by tabs, after a line that names them. Not a snapshot:
+ * sockets and processes come and go while they are read.
  */
 #include <linux/capability.h>
 #include <linux/ktime.h>
@@ -119,44 +119,66 @@ static int tdl_table_show(struct seq_file *seq, void *unused)
 	return 0;
 }
 
-static const char *tdl_table_svid_state(const struct tdl_svid *svid)
+static const char *tdl_table_svid_state(const struct tdl_svid_view *view)
 {
-	switch (svid->state) {
+	switch (view->state) {
 	case TDL_SVID_WANTED:
 		return "wanted";
 	case TDL_SVID_HELD:
-		return svid->asked ? "renewed" : "held";
+		return view->asked ? "renewed" : "held";
 	case TDL_SVID_REFUSED:
 		break;
 	}
 	return "refused";
 }
 
-static void tdl_table_svid(const struct tdl_svid *svid, void *data)
+static void *tdl_table_svids_start(struct seq_file *seq, loff_t *pos)
 {
-	const struct tdl_process *process = &svid->asker->process;
-	struct seq_file *seq = data;
+	return *pos ? tdl_svids_at(*pos - 1) : SEQ_START_TOKEN;
+}
+
+static void *tdl_table_svids_next(struct seq_file *seq, void *v, loff_t *pos)
+{
+	++*pos;
+	return v == SEQ_START_TOKEN ? tdl_svids_at(0) : tdl_svids_after(v);
+}
+
+static void tdl_table_svids_stop(struct seq_file *seq, void *v)
+{
+	if (v && v != SEQ_START_TOKEN)
+		tdl_svid_put(v);
+}
+
+static int tdl_table_svids_show(struct seq_file *seq, void *v)
+{
+	struct tdl_svid *svid = v;
+	struct tdl_svid_view view;
 	const char *id;
 	int len;
 
-	/* It is read again with more room. */
-	if (seq_has_overflowed(seq))
-		return;
+	if (v == SEQ_START_TOKEN) {
+		seq_puts(seq, "spiffe_id\tscope\tstate\treason\tuntil\tissued\ttgid\tuid\tcomm\n");
+		return 0;
+	}
+	tdl_svid_view(svid, &view);
 	len = tdl_terms_id(svid->terms, &id);
 	seq_printf(seq, "%.*s\t%s\t%s\t%#x\t%llu\t%u\t%u\t%u\t", len, id,
 		   svid->who.scope == TDL_SCOPE_WORKLOAD ? "workload" : "process",
-		   tdl_table_svid_state(svid), svid->reason, svid->until, svid->issued,
-		   process->tgid, svid->asker->key.uid);
-	seq_escape(seq, process->comm, " \t\n\\");
+		   tdl_table_svid_state(&view), view.reason, view.until, view.issued,
+		   view.asker->process.tgid, view.asker->key.uid);
+	/* As above. */
+	seq_escape(seq, view.asker->process.comm, " \t\n\\");
 	seq_putc(seq, '\n');
-}
-
-static int tdl_table_show_svids(struct seq_file *seq, void *unused)
-{
-	seq_puts(seq, "spiffe_id\tscope\tstate\treason\tuntil\tissued\ttgid\tuid\tcomm\n");
-	tdl_svids_visit(tdl_table_svid, seq);
+	tdl_asker_put(view.asker);
 	return 0;
 }
+
+static const struct seq_operations tdl_table_svids_seq = {
+	.start = tdl_table_svids_start,
+	.next = tdl_table_svids_next,
+	.stop = tdl_table_svids_stop,
+	.show = tdl_table_svids_show,
+};
 
 /*
  * For who may look into the processes of the host: root in a container has the file before him,
@@ -173,7 +195,7 @@ static int tdl_table_open_svids(struct inode *inode, struct file *file)
 {
 	if (!capable(CAP_SYS_PTRACE))
 		return -EPERM;
-	return single_open(file, tdl_table_show_svids, NULL);
+	return seq_open(file, &tdl_table_svids_seq);
 }
 
 static const struct proc_ops tdl_table_ops = {
@@ -187,7 +209,7 @@ static const struct proc_ops tdl_table_svids_ops = {
 	.proc_open = tdl_table_open_svids,
 	.proc_read = seq_read,
 	.proc_lseek = seq_lseek,
-	.proc_release = single_release,
+	.proc_release = seq_release,
 };
 
 /* Readers are waited for when it is removed. */

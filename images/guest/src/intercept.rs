@@ -19,7 +19,7 @@ pub(crate) use actor::{ACT, Actor, play, within};
 pub(crate) use capture::{ACK, Capture, SYN, Segment};
 pub(crate) use cgroup::refusing;
 pub(crate) use decider::{Decider, Keep, Seen, configure, mtls};
-pub(crate) use registrar::{Line, Registrar, Wanted, await_svids};
+pub(crate) use registrar::{Line, Registrar, Wanted, await_svids, svids};
 
 use crate::{
     failure::{Checked, ensure},

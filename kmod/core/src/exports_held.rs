@@ -18,15 +18,15 @@ use crate::{
 /// Makes a key, and encodes the frame that wants it certified.
 ///
 /// # Safety
-/// `ask` points to a live `struct tdl_ask_facts` whose texts are live, `terms` to `terms_len` bytes,
+/// `ask` points to a live `struct tdl_ask_facts` whose texts are live, `own` to `own_len` bytes,
 /// `out` to `capacity` bytes that are initialised and that nobody else uses meanwhile, `key` to
 /// memory for a pointer. One caller at a time, on the private stack.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tdl_core_sign(
     id: u64,
     ask: *const AskFacts<'_>,
-    terms: *const u8,
-    terms_len: usize,
+    own: *const u8,
+    own_len: usize,
     out: *mut u8,
     capacity: usize,
     key: *mut *mut Pending,
@@ -34,10 +34,10 @@ pub unsafe extern "C" fn tdl_core_sign(
     // SAFETY: the caller's promise.
     let ask = unsafe { &*ask };
     // SAFETY: the caller's promise.
-    let terms = unsafe { slice::from_raw_parts(terms, terms_len) };
+    let own = unsafe { slice::from_raw_parts(own, own_len) };
     // SAFETY: the caller's promise.
     let out = unsafe { slice::from_raw_parts_mut(out, capacity) };
-    length(svid::sign(id, ask, terms, out).map(|(len, pending)| {
+    length(svid::sign(id, ask, own, out).map(|(len, pending)| {
         // SAFETY: the caller's promise. What was there is overwritten unread.
         unsafe { key.write(give(pending)) };
         len

@@ -10,16 +10,17 @@ use crate::{
     serve::{Errno, request, send},
 };
 
-/// Makes a key for who `terms` say the process is, and writes the frame that wants it certified.
+/// Makes a key for who `own`, a part of the terms of a verdict, says the process is, and writes the
+/// frame that wants it certified.
 pub(crate) fn sign(
     id: u64,
     ask: &AskFacts<'_>,
-    terms: &[u8],
+    own: &[u8],
     out: &mut [u8],
 ) -> Result<(usize, Pending), Errno> {
     let ask = ask.read().ok_or(Errno::Invalid)?;
-    let terms = Terms::decode(terms).map_err(|_| Errno::Invalid)?;
-    let key = Pending::new::<Kernel>(terms.own.into()).map_err(|error| errno(&error))?;
+    let (_, own) = Terms::decode_own(own).map_err(|_| Errno::Invalid)?;
+    let key = Pending::new::<Kernel>(own.into()).map_err(|error| errno(&error))?;
     let csr = key.request().map_err(|error| errno(&error))?;
     let sign = Sign { ask, csr: &csr };
     let len = send(id, Answer::Sign(sign), out)?;

@@ -107,6 +107,17 @@ impl<'a> Terms<'a> {
         Ok(terms)
     }
 
+    /// The same of what [`Self::own_len`] tells the length of.
+    ///
+    /// # Errors
+    /// When it holds anything else.
+    pub fn decode_own(bytes: &'a [u8]) -> Result<(Scope, SpiffeIdRef<'a>), DecodeError> {
+        let mut from = Reader::new(0, bytes);
+        let own = Self::read_own(&mut from)?;
+        from.finish()?;
+        Ok(own)
+    }
+
     fn len(&self) -> u32 {
         1 + text_len(self.own.as_str()) + self.peers.len()
     }
@@ -117,14 +128,20 @@ impl<'a> Terms<'a> {
         self.peers.write(&PEERS, out)
     }
 
-    fn read(from: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    fn read_own(from: &mut Reader<'a>) -> Result<(Scope, SpiffeIdRef<'a>), DecodeError> {
         let number = from.u8()?;
+        let scope = Scope::from_number(number).ok_or(DecodeError::Value {
+            field: "the scope of an SVID",
+            value: number.into(),
+        })?;
+        Ok((scope, read_workload(from)?))
+    }
+
+    fn read(from: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let (scope, own) = Self::read_own(from)?;
         Ok(Self {
-            scope: Scope::from_number(number).ok_or(DecodeError::Value {
-                field: "the scope of an SVID",
-                value: number.into(),
-            })?,
-            own: read_workload(from)?,
+            scope,
+            own,
             peers: Peers::read(&PEERS, from)?,
         })
     }

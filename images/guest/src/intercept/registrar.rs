@@ -2,7 +2,10 @@
 //! A stand-in for the daemon that signs, driven by the test frame by frame. It does not check what
 //! it signs: the daemon does, and has tests of its own.
 
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
 
 use rustix::{
     event::PollFlags,
@@ -56,6 +59,8 @@ pub(crate) struct Registrar {
     authority: TestAuthority,
     own: String,
     scope: Scope,
+    /// How many names were given, where each that accepts has another.
+    names: Option<Cell<u32>>,
 }
 
 fn failed(error: &TlsError) -> Failure {
@@ -80,24 +85,23 @@ impl Registrar {
             authority: TestAuthority::new::<Guest>(domain).map_err(|error| failed(&error))?,
             own: own.into(),
             scope,
+            names: None,
         })
     }
 
     /// Closes the device and opens it again, as a daemon that has been started anew.
     pub(crate) fn again(self) -> Checked<Self> {
-        let Self {
-            device,
-            authority,
-            own,
-            scope,
-        } = self;
+        let Self { device, .. } = self;
         drop(device);
         Ok(Self {
             device: Device::greet()?.0,
-            authority,
-            own,
-            scope,
+            ..self
         })
+    }
+
+    /// From now on each that accepts has another name: its own and a number, from 0.
+    pub(crate) fn number_names(&mut self) {
+        self.names = Some(Cell::new(0));
     }
 
     /// Who accepts is another from now on.
@@ -142,7 +146,12 @@ impl Registrar {
 
     fn decide(&self, id: u64, direction: Direction) -> Checked<()> {
         let mut buffer = [0; 300];
-        let own = parsed(&self.own)?;
+        let mut own = self.own.clone();
+        if let (Some(names), Direction::Accept) = (&self.names, direction) {
+            own += &names.get().to_string();
+            names.set(names.get() + 1);
+        }
+        let own = parsed(&own)?;
         let decision = match direction {
             Direction::Connect => Decision::Plain,
             Direction::Accept => Decision::Mtls(Terms {
@@ -229,7 +238,8 @@ pub(crate) fn await_svids(what: &str, right: impl Fn(&[Line]) -> bool) -> Checke
     }
 }
 
-fn svids() -> Checked<Vec<Line>> {
+/// The table of SVIDs.
+pub(crate) fn svids() -> Checked<Vec<Line>> {
     let number = |text: &str| {
         text.parse()
             .map_err(|_| Failure::Assertion(format!("{text:?} is no number")))

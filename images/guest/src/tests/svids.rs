@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
+use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 use tidelock_wire::{Mode, Scope};
 
-use super::{Report, SHORT, Test, shared};
+use super::{LONG, Report, SHORT, Test, child, shared};
 use crate::{
-    failure::{Checked, ensure},
-    intercept::{self, Actor, Line, Registrar, Wanted, await_svids},
+    failure::{Checked, Failure, ensure},
+    intercept::{self, Actor, Line, Registrar, Wanted, await_svids, svids},
     module, procfs,
     userland::net,
 };
@@ -23,6 +24,8 @@ pub(super) const TESTS: &[Test] = &[
     shared("svid.unanswered", SHORT, unanswered),
     shared("svid.asked_anew", SHORT, asked_anew),
     shared("svid.of_a_workload", SHORT, of_a_workload),
+    child("svid.clock_set_back", SHORT, clock_set_back),
+    child("svid.crowd", LONG, crowd),
 ];
 
 const SERVER: &str = "127.0.0.1:7001";
@@ -301,4 +304,64 @@ fn of_a_workload(_: &mut Report) -> Checked<String> {
     ensure(second.tgid == other.pid(), || format!("{second:?}"))?;
     client.is_reset()?;
     Ok(String::new())
+}
+
+/// By a clock that was set back an SVID may not be valid yet: there is another soon.
+fn clock_set_back(_: &mut Report) -> Checked<String> {
+    let registrar = begin(LONG_MS, Scope::Process)?;
+    let server = certified(&registrar, SERVER, HOUR)?;
+    let now = clock_gettime(ClockId::Realtime);
+    let before = Timespec {
+        tv_sec: now.tv_sec - 7200,
+        ..now
+    };
+    let set =
+        |time| clock_settime(ClockId::Realtime, time).map_err(Failure::system("set the clock"));
+    set(before)?;
+    let second = registrar.wanted()?;
+    registrar.issue(&second, HOUR)?;
+    let held = held(&server, 2);
+    set(clock_of(now, before)?)?;
+    held?;
+    Ok(String::new())
+}
+
+/// What the clock would show had it not been set from `now` to `before`.
+fn clock_of(now: Timespec, before: Timespec) -> Checked<Timespec> {
+    let shown = clock_gettime(ClockId::Realtime);
+    let passed = shown.tv_sec.checked_sub(before.tv_sec);
+    let passed = passed.ok_or_else(|| Failure::Assertion("the clock went back".into()))?;
+    Ok(Timespec {
+        tv_sec: now.tv_sec + passed,
+        tv_nsec: shown.tv_nsec,
+    })
+}
+
+/// One process under more names than there is room for in its share: it makes room for itself.
+fn crowd(report: &mut Report) -> Checked<String> {
+    const NAMES: usize = 600;
+    const ROOM: usize = 512;
+    let mut registrar = begin(LONG_MS, Scope::Process)?;
+    let before = memory()?;
+    registrar.number_names();
+    let server = server(SERVER)?;
+    let client = Actor::start(&format!("visit {SERVER} {NAMES}"))?;
+    // Nobody answers them.
+    while registrar.wanted_within(SILENCE)?.is_some() {}
+    client.says("0 answered")?;
+    let lines = svids()?;
+    ensure(lines.len() == ROOM, || {
+        format!("{} SVIDs are in a share of {ROOM}", lines.len())
+    })?;
+    let has = |number: usize| {
+        let id = format!("{OWN}{number}");
+        lines.iter().any(|line| line.id == id)
+    };
+    ensure(has(NAMES - 1) && !has(0), || {
+        "the newest did not take the place of the oldest".into()
+    })?;
+    report.note("core_bytes_of_a_full_share", memory()?.trim())?;
+    drop(server);
+    gone(&before)?;
+    Ok(format!("{ROOM} of {NAMES}"))
 }

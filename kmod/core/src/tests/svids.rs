@@ -17,8 +17,8 @@ use crate::{
 
 const OWN: &str = "spiffe://a.test/b";
 
-/// Terms as C keeps them.
-fn terms() -> Vec<u8> {
+/// What C keeps of terms with a key.
+fn own() -> Vec<u8> {
     let mut buffer = [0; 100];
     let own = SpiffeIdRef::parse(OWN.as_bytes()).unwrap();
     let terms = Terms {
@@ -32,11 +32,12 @@ fn terms() -> Vec<u8> {
         ttl_ms: 2,
         generation: 3,
     }));
-    frame[frame.len() - terms.encoded_len()..].to_vec()
+    let terms_at = frame.len() - terms.encoded_len();
+    frame[terms_at..terms_at + terms.own_len()].to_vec()
 }
 
 /// What `tdl_core_sign` returns and makes.
-fn sign(terms: &[u8], capacity: usize) -> (isize, Vec<u8>, *mut Pending) {
+fn sign(own: &[u8], capacity: usize) -> (isize, Vec<u8>, *mut Pending) {
     let mut out = vec![0; capacity];
     let mut key = null_mut();
     let facts = questions::facts(Some(b"/bin/curl"), None);
@@ -45,8 +46,8 @@ fn sign(terms: &[u8], capacity: usize) -> (isize, Vec<u8>, *mut Pending) {
         tdl_core_sign(
             9,
             &raw const facts,
-            terms.as_ptr(),
-            terms.len(),
+            own.as_ptr(),
+            own.len(),
             out.as_mut_ptr(),
             out.len(),
             &raw mut key,
@@ -58,7 +59,7 @@ fn sign(terms: &[u8], capacity: usize) -> (isize, Vec<u8>, *mut Pending) {
 
 /// A key that waits, and its request.
 fn key() -> (*mut Pending, Vec<u8>) {
-    let (len, frame, key) = sign(&terms(), MAX_FRAME);
+    let (len, frame, key) = sign(&own(), MAX_FRAME);
     assert!(len > 0 && !key.is_null(), "{len}");
     let Ok(Frame {
         id: 9,
@@ -143,10 +144,15 @@ fn an_svid_for_another_key_or_another_id_is_none() {
 
 #[test]
 fn without_terms_or_room_there_is_no_key() {
-    let terms = terms();
-    let cut = &terms[..terms.len() - 1];
-    for (terms, capacity, errno) in [(cut, MAX_FRAME, -22), (&terms[..], 100, -28)] {
-        let (len, _, key) = sign(terms, capacity);
+    let own = own();
+    let cut = &own[..own.len() - 1];
+    let more = [&own[..], b"x"].concat();
+    for (own, capacity, errno) in [
+        (cut, MAX_FRAME, -22),
+        (&more, MAX_FRAME, -22),
+        (&own, 100, -28),
+    ] {
+        let (len, _, key) = sign(own, capacity);
         assert_eq!((len, key), (errno, null_mut()));
     }
 }
