@@ -27,7 +27,7 @@ struct tdl_case {
 	struct tdl_verdict verdict;
 	/* With a reference each, for who has made the case and for no copy of it. */
 	struct tdl_ask *ask;		/* while there is no verdict */
-	struct tdl_svid *svid;		/* of a verdict for mTLS that is in force, until it is judged */
+	struct tdl_svid *svid;		/* of a verdict for mTLS that is in force */
 };
 
 bool tdl_decide(const struct tdl_caller *caller, struct tdl_case *c, struct tdl_key *key);

@@ -9,9 +9,9 @@
  * until its answer is there. What was refused, or had no answer in time, is asked for again
  * after a while that grows. When there are too many, who has most loses what was used least.
  *
- * Here is the table, and how one comes into it; svid_life.c has what becomes of one, svid_view.c what
- * is seen. One spinlock holds the table, as innermost as that of the questions: nothing is done
- * under it but that. Keys and identities are the core's, and only the engine touches them.
+ * Here is the table, and how one comes into it; svid_life.c has what becomes of one, svid_view.c
+ * what is seen. One spinlock holds the table, as innermost as that of the questions: nothing is
+ * done under it but that. Keys and identities are the core's, and only the engine touches them.
  *
  * References: one of the table, one of each who has opened it, one of each list of the engine's.
  */

@@ -13,7 +13,10 @@ use tidelock_authority::{
 };
 use tidelock_policy::{Decision, DecisionMode, SpiffeId};
 use tidelock_tls::TrustDomain;
-use tokio::time::{sleep, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout_at},
+};
 
 use crate::{
     config,
@@ -33,6 +36,8 @@ pub struct Authority {
     /// None: nobody signs.
     wanted: Option<Wanted>,
     state: Mutex<State>,
+    /// What the kernel is to trust of it; none before it is open.
+    bundle: watch::Sender<Option<Arc<Trust>>>,
 }
 
 /// What is configured.
@@ -127,6 +132,7 @@ impl Authority {
         let authority = Self {
             wanted,
             state: Mutex::default(),
+            bundle: watch::Sender::new(None),
         };
         if let Some(wanted) = &authority.wanted {
             authority.opened(wanted.open(now));
@@ -137,6 +143,11 @@ impl Authority {
     /// The trust domain that is signed for.
     pub fn trust_domain(&self) -> Option<&str> {
         self.wanted.as_ref().map(|wanted| wanted.domain.as_str())
+    }
+
+    /// Who vouches for the trust domain, as the kernel is to know it, and whatever comes of that.
+    pub fn bundle(&self) -> watch::Receiver<Option<Arc<Trust>>> {
+        self.bundle.subscribe()
     }
 
     /// What is wrong with it.
@@ -217,6 +228,7 @@ impl Authority {
             Ok(signer) => {
                 let domain = signer.embedded.trust_domain().as_str();
                 tracing::info!(trust_domain = domain, "SVIDs are signed");
+                self.bundle.send_replace(Some(Arc::clone(&signer.trust)));
                 *state = State {
                     signer: Some(signer),
                     trouble: None,

@@ -186,6 +186,7 @@ fn keeper(start: &Start, app: &App) -> Keeper {
     Keeper {
         place: start.place.clone(),
         settings: app.governor.settings(),
+        bundle: app.authority.bundle(),
         server: Arc::new(server),
         views: Arc::clone(&app.views),
     }

@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
-use tidelock_wire::{MAX_FRAME, Request, Settings};
+use tidelock_authority::Trust;
+use tidelock_wire::{
+    Bundle, Certificate, Certificates, EncodeError, MAX_FRAME, MAX_LIST, Request, Settings,
+    TrustDomainRef,
+};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +21,8 @@ pub struct Keeper {
     pub place: Place,
     /// What is to be in force.
     pub settings: watch::Receiver<Settings>,
+    /// Who is to be trusted.
+    pub bundle: watch::Receiver<Option<Arc<Trust>>>,
     /// Who answers.
     pub server: Arc<Server>,
     /// Where it is told how it stands.
@@ -87,9 +93,16 @@ impl Keeper {
         }
     }
 
-    /// Puts the settings in force, and again whenever they change.
+    /// Tells who is trusted, then puts the settings in force; and each again whenever it changes.
     async fn configure(&mut self, session: &Session, backoff: &mut Backoff) -> SessionError {
+        self.bundle.mark_changed();
         loop {
+            if self.bundle.has_changed().unwrap_or(false) {
+                let trust = self.bundle.borrow_and_update().clone();
+                if let Some(error) = tell(session, trust).await {
+                    return error;
+                }
+            }
             let settings = *self.settings.borrow_and_update();
             match session.request(Request::Configure(settings)).await {
                 Ok(status) => tracing::info!(
@@ -101,10 +114,48 @@ impl Keeper {
             }
             self.views.serving(&settings);
             *backoff = Backoff::new();
-            if self.settings.changed().await.is_err() {
-                // Nobody can change them any more: what remains is to listen.
-                std::future::pending::<()>().await;
+            tokio::select! {
+                changed = self.settings.changed() => if changed.is_err() {
+                    // Nobody can change them any more: what remains is to listen.
+                    std::future::pending::<()>().await;
+                },
+                Ok(()) = self.bundle.changed() => self.bundle.mark_changed(),
             }
         }
     }
+}
+
+/// Tells the module who is trusted, or why it is not: that costs mTLS, and nothing else.
+async fn tell(session: &Session, trust: Option<Arc<Trust>>) -> Option<SessionError> {
+    let trust = trust?;
+    let domain = trust.domain.as_str();
+    let mut buffer = Box::new([0; MAX_LIST]);
+    let bundle = match bundle(&trust, buffer.as_mut_slice()) {
+        Ok(bundle) => bundle,
+        Err(error) => {
+            tracing::error!(domain, "the trust bundle cannot be told: {error}");
+            return None;
+        }
+    };
+    match session.trust(bundle).await {
+        Ok(Ok(())) => tracing::info!(domain, "the module trusts the trust domain"),
+        Ok(Err(refused)) => {
+            tracing::error!(domain, "the module does not take the bundle: {refused}");
+        }
+        Err(error) => return Some(error),
+    }
+    None
+}
+
+/// As a frame has it.
+fn bundle<'a>(trust: &'a Trust, buffer: &'a mut [u8]) -> Result<Bundle<'a>, EncodeError> {
+    // What cannot be a member is told by the count.
+    let authorities = trust
+        .authorities
+        .iter()
+        .filter_map(|der| Certificate::new(der));
+    Ok(Bundle {
+        domain: TrustDomainRef::parse(trust.domain.as_str().as_bytes())?,
+        authorities: Certificates::encode(authorities, buffer)?,
+    })
 }

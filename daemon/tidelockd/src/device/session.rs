@@ -12,8 +12,8 @@ use std::{
 };
 
 use tidelock_wire::{
-    Answer, Ask, DecodeError, Direction, EncodeError, Frame, Hello, Issued, MAX_FRAME, Refusal,
-    Request, Status, Verdict,
+    Answer, Ask, Bundle, DecodeError, Direction, EncodeError, Frame, Hello, Issued, MAX_FRAME,
+    Refusal, Request, Status, Verdict,
 };
 use tokio::{sync::oneshot, time::timeout};
 
@@ -104,7 +104,32 @@ impl Question {
 #[derive(Debug)]
 enum Reply {
     Status(Status),
+    Done,
     Refused(Refusal),
+}
+
+/// A trust bundle is not in force: the module does not take it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TrustRefused {
+    /// It knows nothing of bundles.
+    #[error("it does not know of trust bundles: install module and daemon of the same release")]
+    Unsupported,
+    /// It has no room for another domain.
+    #[error("it has no room for more trust domains")]
+    Limit,
+    /// A certificate cannot be read.
+    #[error("it cannot read a certificate of it")]
+    Certificate,
+}
+
+impl From<Refusal> for TrustRefused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unsupported => Self::Unsupported,
+            Refusal::Limit => Self::Limit,
+            Refusal::Certificate => Self::Certificate,
+        }
+    }
 }
 
 /// One opening of the device.
@@ -152,8 +177,9 @@ impl Session {
                 }
                 Answer::Status(status) => self.settle(frame.id, Reply::Status(status)),
                 Answer::Refused(refusal) => self.settle(frame.id, Reply::Refused(refusal)),
-                // Only the first frame is a hello, and nobody here asks for the others.
-                Answer::Hello(_) | Answer::SelfTest(_) | Answer::Done => {
+                Answer::Done => self.settle(frame.id, Reply::Done),
+                // Only the first frame is a hello, and nobody here asks for the other.
+                Answer::Hello(_) | Answer::SelfTest(_) => {
                     tracing::warn!(id = frame.id, "the module says what nobody asked for");
                 }
             }
@@ -169,24 +195,44 @@ impl Session {
             Request::Configure(_) => "Configure",
             _ => "Status",
         };
+        match self.reply(&request).await? {
+            Reply::Status(status) => Ok(status),
+            // These requests are refused for nothing else, and answered by nothing else.
+            Reply::Done
+            | Reply::Refused(Refusal::Unsupported | Refusal::Limit | Refusal::Certificate) => {
+                Err(SessionError::Refused { request: name })
+            }
+        }
+    }
+
+    /// Has the module trust these authorities for a domain and no others, while somebody listens.
+    ///
+    /// # Errors
+    /// The outer, when it is not answered; the inner, when the module does not take it.
+    pub async fn trust(
+        &self,
+        bundle: Bundle<'_>,
+    ) -> Result<Result<(), TrustRefused>, SessionError> {
+        match self.reply(&Request::Bundle(bundle)).await? {
+            Reply::Done => Ok(Ok(())),
+            Reply::Refused(refusal) => Ok(Err(refusal.into())),
+            Reply::Status(_) => Err(SessionError::Refused { request: "Bundle" }),
+        }
+    }
+
+    async fn reply(&self, request: &Request<'_>) -> Result<Reply, SessionError> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let (send, receive) = oneshot::channel();
         self.pending().insert(id, send);
         let reply = async {
-            self.send(id, &request).await?;
+            self.send(id, request).await?;
             let gone = |_| SessionError::Channel(ChannelError::Vanished);
             receive.await.map_err(gone)
         };
         let reply = timeout(PATIENCE, reply).await;
         // It was taken out when it was answered.
         self.pending().remove(&id);
-        match reply.map_err(|_| SessionError::Silent)?? {
-            Reply::Status(status) => Ok(status),
-            // These requests are refused for nothing else.
-            Reply::Refused(Refusal::Unsupported | Refusal::Limit | Refusal::Certificate) => {
-                Err(SessionError::Refused { request: name })
-            }
-        }
+        reply.map_err(|_| SessionError::Silent)?
     }
 
     /// Answers a question.

@@ -4,6 +4,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -16,8 +17,8 @@ use rustix::{
     },
 };
 use tidelock_wire::{
-    ABI_VERSION, Answer, Ask, Capabilities, Counters, EngineState, Frame, Hello, Issued, MAX_FRAME,
-    Request, Settings, Status, Verdict, Version,
+    ABI_VERSION, Answer, Ask, Bundle, Capabilities, Counters, EngineState, Frame, Hello, Issued,
+    MAX_FRAME, Request, Settings, Status, Verdict, Version,
 };
 
 /// Where a test waits this long it has failed. Not a measure of anything.
@@ -32,6 +33,7 @@ pub(crate) struct FakeModule {
 /// The module, opened by a daemon.
 pub(crate) struct Opened {
     fd: OwnedFd,
+    bundles: Mutex<Vec<Bundle<'static>>>,
 }
 
 /// What a module of this version says first.
@@ -83,7 +85,10 @@ impl FakeModule {
         let fd = accept(&self.listener).unwrap();
         set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE)).unwrap();
         set_socket_timeout(&fd, Timeout::Send, Some(PATIENCE)).unwrap();
-        let opened = Opened { fd };
+        let opened = Opened {
+            fd,
+            bundles: Mutex::default(),
+        };
         opened.say(0, Answer::Hello(hello));
         opened
     }
@@ -115,12 +120,28 @@ impl Opened {
         send(&self.fd, bytes, SendFlags::NOSIGNAL).unwrap();
     }
 
-    /// Hears something; none when the daemon has closed the device.
+    /// Hears something; none when the daemon has closed the device. Trust bundles are taken, and
+    /// heard of by [`Self::bundles`] alone.
     pub(crate) fn heard(&self) -> Option<Frame<Request<'static>>> {
-        // For as long as the test runs.
-        let buffer = vec![0; MAX_FRAME].leak();
-        let (len, _) = recv(&self.fd, &mut *buffer, RecvFlags::empty()).unwrap();
-        (len > 0).then(|| Frame::decode(&buffer[..len]).unwrap())
+        loop {
+            // For as long as the test runs.
+            let buffer = vec![0; MAX_FRAME].leak();
+            let (len, _) = recv(&self.fd, &mut *buffer, RecvFlags::empty()).unwrap();
+            if len == 0 {
+                return None;
+            }
+            let frame = Frame::decode(&buffer[..len]).unwrap();
+            let Request::Bundle(bundle) = frame.message else {
+                return Some(frame);
+            };
+            self.bundles.lock().unwrap().push(bundle);
+            self.say(frame.id, Answer::Done);
+        }
+    }
+
+    /// What it was told so far of who is trusted.
+    pub(crate) fn bundles(&self) -> Vec<Bundle<'static>> {
+        self.bundles.lock().unwrap().clone()
     }
 
     /// Waits for settings and has them in force.

@@ -4,14 +4,18 @@
 
 use std::{
     fs,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tidelock_tls::{Identity, NoEntropy, Platform, SecretKey, SpiffeId};
-use tidelock_wire::{Answer, Certificate, Decision, Issued, Peer, Scope, Sign, Terms};
+use tidelock_tls::{
+    Allowed, Expected, Identity, NoEntropy, Platform, SecretKey, SessionState, SpiffeId, Trust,
+    TrustDomain, accept, connect,
+};
+use tidelock_wire::{Answer, Bundle, Certificate, Decision, Issued, Peer, Scope, Sign, Terms};
 
 use crate::{
     fake::{FakeModule, Opened},
@@ -93,6 +97,12 @@ fn a_process_gets_the_identity_that_policy_gives_it() {
     let module = FakeModule::load(&home.device());
     let mut daemon = home.start(&[]);
     let (opened, _) = module.serving();
+    // Before it is asked anything: who vouches for the SVIDs that it will issue.
+    let bundles = opened.bundles();
+    let [bundle] = bundles.as_slice() else {
+        panic!("{bundles:?}");
+    };
+    assert_eq!(bundle.domain.as_str(), "example.org");
     let facts = subject.facts();
     opened.ask(11, facts.ask(REMOTE.parse().unwrap()));
     let (_, verdict) = opened.verdict();
@@ -110,6 +120,7 @@ fn a_process_gets_the_identity_that_policy_gives_it() {
     // As the kernel takes it: the key fits, and the name is the one.
     let identity = Identity::new(key, chain.iter().copied()).unwrap();
     assert_eq!(identity.spiffe_id().as_str(), ID);
+    shakes_hands(&identity, bundle);
     let status = daemon.get("/v1/status");
     let expected = json!({
         "trust_domain": "example.org", "trouble": null, "issued": 1, "refused": 0,
@@ -132,6 +143,21 @@ fn a_process_gets_the_identity_that_policy_gives_it() {
     );
     let until = line["svid_not_after"].as_str().unwrap();
     assert!(until.ends_with('Z'), "{until}");
+}
+
+/// As the kernel does, with somebody of the same authority: by the bundle that it was told.
+fn shakes_hands(identity: &Identity, bundle: &Bundle<'_>) {
+    let domain: TrustDomain = bundle.domain.into();
+    let roots = bundle.authorities.iter().map(Certificate::der);
+    let trust = Trust::nobody().with_bundle(domain.clone(), roots).unwrap();
+    let trust = Arc::new(trust);
+    let expected = || Expected::any_of([Allowed::Domain(domain.clone())]);
+    let mut client = connect::<Host>(identity, Arc::clone(&trust), expected()).unwrap();
+    let mut server = accept::<Host>(identity, trust, expected()).unwrap();
+    server.receive(&client.take_output()).unwrap();
+    client.receive(&server.take_output()).unwrap();
+    server.receive(&client.take_output()).unwrap();
+    assert_eq!(server.state(), SessionState::Open);
 }
 
 fn named(peer: &Peer<'_>) -> String {
