@@ -81,6 +81,9 @@ struct tdl_hello {
 #define TDL_REASON_DAEMON		0xffff0008u
 #define TDL_REASON_OFF			0xffff0009u
 #define TDL_REASON_NO_SVID		0xffff000au
+#define TDL_REASON_HANDSHAKE		0xffff000bu
+#define TDL_REASON_PEER			0xffff000cu
+#define TDL_REASON_SLOW			0xffff000du
 
 /* struct tdl_order.scope (tidelock_wire::Scope): who shares the key of an SVID. */
 #define TDL_SCOPE_PROCESS		1u
@@ -248,12 +251,14 @@ ssize_t tdl_core_stamp(u8 *frame, size_t len, u32 stack_size, u32 stack_high_wat
 struct tdl_key_waiting;		/* a key whose certificate is asked for */
 struct tdl_identity;		/* an SVID and its key */
 struct tdl_trust;		/* who is trusted for which trust domain */
+struct tdl_tls;			/* a handshake */
 
 /* What tdl_core_free() is given. */
 enum tdl_held_kind {
 	TDL_HELD_KEY = 1,	/* struct tdl_key_waiting */
 	TDL_HELD_IDENTITY,
 	TDL_HELD_TRUST,
+	TDL_HELD_TLS,
 };
 
 /*
@@ -279,6 +284,60 @@ ssize_t tdl_core_certify(struct tdl_key_waiting *key, const u8 *in, size_t in_le
  */
 ssize_t tdl_core_trust(const struct tdl_trust *old, const u8 *in, size_t in_len,
 		       u8 *out, size_t cap, struct tdl_trust **new);
+
+/* struct tdl_records.cipher. */
+#define TDL_CIPHER_AES128GCM		1u
+#define TDL_CIPHER_AES256GCM		2u
+#define TDL_CIPHER_CHACHA20POLY1305	3u
+
+/* What protects one direction. */
+struct tdl_traffic {
+	u64 sequence;		/* of the next record */
+	u8 key[32];		/* the first half of it for TDL_CIPHER_AES128GCM */
+	u8 iv[12];		/* the fixed part of the nonces (RFC 8446, 5.3) */
+	u32 zero;
+};
+
+#define TDL_ID_MAX 2048
+
+/* What a handshake has come to. */
+struct tdl_records {
+	struct tdl_traffic tx;	/* what we send */
+	struct tdl_traffic rx;
+	u64 until;		/* the peer is who it is, in seconds since 1970 */
+	u32 cipher;
+	u16 suite;		/* numbers of the TLS registry */
+	u16 group;
+	u32 peer_len;
+	u32 zero;
+	u8 peer[TDL_ID_MAX];	/* its SPIFFE ID */
+};
+
+/*
+ * Begins a handshake: of who connects (direction), his first flight waits; else it waits for one.
+ * As this identity, by this trust (NULL: nobody is trusted), with whom the terms of the verdict
+ * say. 0, and it is the shim's. -EINVAL: terms are none, or the like.
+ */
+ssize_t tdl_core_shake(u32 direction, const struct tdl_identity *identity,
+		       const struct tdl_trust *trust, const u8 *terms, size_t terms_len,
+		       struct tdl_tls **tls);
+
+/*
+ * Takes bytes from the peer: 1 when the handshake is done, 0 when it goes on. One record at a time,
+ * for what comes after the last one of it is not the core's.
+ * -EKEYREJECTED: the peer is nobody whom the terms name, or nobody vouches for it. -EPROTO: it
+ * failed otherwise. An alert may wait to be sent then, and nothing else may be done with it.
+ */
+ssize_t tdl_core_receive(struct tdl_tls *tls, const u8 *in, size_t in_len);
+
+/* Copies what is to be sent next: how much, 0 when there is nothing. */
+ssize_t tdl_core_output(struct tdl_tls *tls, u8 *out, size_t cap);
+
+/*
+ * What the handshake has come to, once it is done and all of it was sent: 0, or -EINVAL. The
+ * handshake is the core's again, whatever comes of it, and its keys are nobody else's.
+ */
+ssize_t tdl_core_records(struct tdl_tls *tls, struct tdl_records *records);
 
 /* Back to the core, which wipes what is secret in it: 0. */
 ssize_t tdl_core_free(u32 kind, void *what);

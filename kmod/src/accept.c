@@ -159,9 +159,16 @@ static struct tdl_held *tdl_accept_next(struct tdl_conn *conn)
 		}
 		if (!held->allowed)
 			held->allowed = tdl_decide_allows(&held->c);
-		if (held->allowed)
+		if (!held->allowed || (held->c.svid && !tdl_held_shake(conn, held))) {
+			tdl_held_kill(held);
+			continue;
+		}
+		if (!held->shake)
 			return held;
-		tdl_held_kill(held);
+		if (tdl_accept_hold(conn, held))
+			continue;
+		tdl_held_unshake(held);
+		return held;
 	}
 	return NULL;
 }
@@ -199,6 +206,7 @@ static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child,
 			     struct tdl_key *key)
 {
 	struct tdl_held *held;
+	bool shakes;
 
 	*c = (struct tdl_case){ .id = conn->id, .direction = TDL_ACCEPT };
 	tdl_address_local(&c->local, child->sk);
@@ -206,18 +214,30 @@ static bool tdl_accept_fresh(struct tdl_conn *conn, struct socket *child,
 	c->local.port = conn->sk->sk_num;
 	tdl_address_remote(&c->remote, child->sk);
 	if (tdl_decide(caller, c, key)) {
-		if (tdl_decide_allows(c))
+		if (!tdl_decide_allows(c)) {
+			tdl_held_reset(tdl_held_detach(child));
+			return false;
+		}
+		if (!c->svid)
 			return true;
-		tdl_held_reset(tdl_held_detach(child));
+	}
+	shakes = c->svid;
+	held = tdl_held_new(conn, child, c, key);
+	if (!held)
+		return false;
+	if (shakes && !tdl_held_shake(conn, held)) {
+		tdl_held_kill(held);
 		return false;
 	}
-	held = tdl_held_new(conn, child, c, key);
-	if (!held || tdl_accept_hold(conn, held))
+	if (tdl_accept_hold(conn, held))
 		return false;
+	tdl_held_unshake(held);
 	tdl_accept_attach(conn, child, held->sk);
-	/* With its question. */
+	/* With its question, and what else it had of c. */
 	tdl_held_free(held);
 	c->ask = NULL;
+	c->svid = NULL;
+	c->verdict.terms = NULL;
 	return true;
 }
 

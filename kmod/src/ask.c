@@ -85,8 +85,6 @@ static void tdl_ask_publish(struct tdl_ask *ask)
 /* Ends it, once: whoever comes second changes nothing. Whether it was the first. */
 static bool tdl_ask_settle(struct tdl_ask *ask, const struct tdl_verdict *verdict)
 {
-	struct tdl_watch *watch, *next;
-
 	spin_lock_bh(&tdl_asks_lock);
 	if (ask->decided) {
 		spin_unlock_bh(&tdl_asks_lock);
@@ -102,10 +100,7 @@ static bool tdl_ask_settle(struct tdl_ask *ask, const struct tdl_verdict *verdic
 	WRITE_ONCE(tdl_asks_waiting, tdl_asks_waiting - 1);
 	/* Before the works: they may look at once. */
 	complete_all(&ask->done);
-	list_for_each_entry_safe(watch, next, &ask->watches, node) {
-		list_del_init(&watch->node);
-		watch->fire(watch);
-	}
+	tdl_watches_fire(&ask->watches);
 	spin_unlock_bh(&tdl_asks_lock);
 
 	if (cancel_delayed_work(&ask->deadline))

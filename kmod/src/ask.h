@@ -12,12 +12,7 @@
 
 #include "asker.h"
 #include "verdict.h"
-
-/* What is to happen when the question is decided: fire() is called once, with locks held. */
-struct tdl_watch {
-	struct list_head node;
-	void (*fire)(struct tdl_watch *watch);
-};
+#include "watch.h"
 
 struct tdl_ask {
 	refcount_t refs;

@@ -25,6 +25,7 @@
 #include "svid_work.c"
 #include "trust.c"
 #include "decide.c"
+#include "shake.c"
 #include "address.c"
 #include "recall.c"
 #include "conn.c"

@@ -32,6 +32,9 @@ static_assert(sizeof(struct tdl_prefix) == 18);
 static_assert(sizeof(struct tdl_order) == 632);
 static_assert(offsetof(struct tdl_order, kind) == 16);
 static_assert(offsetof(struct tdl_order, exempt) == 56);
+static_assert(sizeof(struct tdl_traffic) == 56);
+static_assert(sizeof(struct tdl_records) == 2184);
+static_assert(offsetof(struct tdl_records, peer) == 136);
 
 static __always_inline ssize_t tdl_core_dispatch(struct tdl_core_call *call)
 {
@@ -61,6 +64,15 @@ static __always_inline ssize_t tdl_core_dispatch(struct tdl_core_call *call)
 				      call->out_len, &call->trust);
 	case TDL_CORE_FREE:
 		return tdl_core_free(call->kind, call->held);
+	case TDL_CORE_SHAKE:
+		return tdl_core_shake(call->kind, call->identity, call->trust,
+				      call->terms->bytes, call->terms->len, &call->tls);
+	case TDL_CORE_RECEIVE:
+		return tdl_core_receive(call->tls, call->in, call->in_len);
+	case TDL_CORE_OUTPUT:
+		return tdl_core_output(call->tls, call->out, call->out_len);
+	case TDL_CORE_RECORDS:
+		return tdl_core_records(call->tls, call->records);
 	}
 	return -EINVAL;
 }

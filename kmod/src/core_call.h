@@ -23,6 +23,10 @@ enum tdl_core_op {
 	TDL_CORE_CERTIFY,	/* key and in, to identity and until */
 	TDL_CORE_TRUST,		/* trust and in, to out and trust */
 	TDL_CORE_FREE,		/* held, which is a kind */
+	TDL_CORE_SHAKE,		/* kind, which is a direction, identity, trust, terms, to tls */
+	TDL_CORE_RECEIVE,	/* in, to tls */
+	TDL_CORE_OUTPUT,	/* of tls, to out */
+	TDL_CORE_RECORDS,	/* of tls, to records */
 };
 
 struct tdl_terms;
@@ -42,6 +46,8 @@ struct tdl_core_call {
 	struct tdl_key_waiting *key;
 	struct tdl_identity *identity;
 	struct tdl_trust *trust;
+	struct tdl_tls *tls;
+	struct tdl_records *records;
 	void *held;
 	u32 kind;
 	u64 until;

@@ -184,23 +184,37 @@ void tdl_decide_forget(struct tdl_case *c)
 	c->verdict.terms = NULL;
 }
 
+/* The connection may not be after all; tells and counts it, in place of what follows. */
+void tdl_decide_refuse(struct tdl_case *c, u32 reason)
+{
+	tdl_decide_forget(c);
+	c->verdict.reason = reason;
+	trace_tidelock_verdict(c);
+	trace_tidelock_deny(c);
+	tdl_count(denied);
+}
+
 /*
- * Whether the connection may be, in the mode that is in force; tells and counts it, once. Nothing
- * of what it had is needed any more.
+ * Whether the connection may be, in the mode that is in force; tells and counts it, once. It has an
+ * SVID where it must shake hands first: what comes of that is yet to be told.
  */
 bool tdl_decide_allows(struct tdl_case *c)
 {
+	bool enforced = tdl_policy_mode() == TDL_ENFORCE;
+
+	/* Who connects cannot shake hands yet. */
+	if (c->svid && enforced && c->direction == TDL_ACCEPT)
+		return true;
 	tdl_decide_forget(c);
 	trace_tidelock_verdict(c);
 	if (c->verdict.decision == TDL_PLAIN) {
 		tdl_count(allowed);
 		return true;
 	}
-	if (tdl_policy_mode() != TDL_ENFORCE) {
+	if (!enforced) {
 		tdl_count(would_deny);
 		return true;
 	}
-	/* There is no mTLS yet: what must have it is refused, and says why. */
 	if (c->verdict.decision == TDL_MTLS)
 		c->verdict.reason = TDL_REASON_NO_MTLS;
 	trace_tidelock_deny(c);

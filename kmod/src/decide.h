@@ -33,6 +33,7 @@ struct tdl_case {
 bool tdl_decide(const struct tdl_caller *caller, struct tdl_case *c, struct tdl_key *key);
 void tdl_decide_answer(struct tdl_case *c);
 bool tdl_decide_allows(struct tdl_case *c);
+void tdl_decide_refuse(struct tdl_case *c, u32 reason);
 void tdl_decide_forget(struct tdl_case *c);
 
 #endif /* TIDELOCK_DECIDE_H */

@@ -246,6 +246,60 @@ ssize_t tdl_engine_trust(struct tdl_trust *old, const u8 *in, size_t in_len,
 	return len;
 }
 
+ssize_t tdl_engine_shake(u32 direction, struct tdl_identity *identity, struct tdl_trust *trust,
+			 const struct tdl_terms *terms, struct tdl_tls **tls)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_SHAKE,
+		.kind = direction,
+		.identity = identity,
+		.trust = trust,
+		.terms = terms,
+	};
+	ssize_t ret = tdl_engine_run(&call);
+
+	/* NULL unless it has begun. */
+	*tls = call.tls;
+	return ret;
+}
+
+ssize_t tdl_engine_receive(struct tdl_tls *tls, const u8 *in, size_t in_len)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_RECEIVE,
+		.tls = tls,
+		.in = in,
+		.in_len = in_len,
+		/* The result is no length. */
+		.out_len = 1,
+	};
+
+	return tdl_engine_run(&call);
+}
+
+ssize_t tdl_engine_output(struct tdl_tls *tls, u8 *out, size_t cap)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_OUTPUT,
+		.tls = tls,
+		.out = out,
+		.out_len = cap,
+	};
+
+	return tdl_engine_run(&call);
+}
+
+ssize_t tdl_engine_records(struct tdl_tls *tls, struct tdl_records *records)
+{
+	struct tdl_core_call call = {
+		.op = TDL_CORE_RECORDS,
+		.tls = tls,
+		.records = records,
+	};
+
+	return tdl_engine_run(&call);
+}
+
 /* What a dead core had given away is gone already. */
 void tdl_engine_free(enum tdl_held_kind kind, void *what)
 {
@@ -318,15 +372,28 @@ bool tdl_engine_queue_later(struct delayed_work *work, unsigned long delay)
 	return queue_delayed_work(tdl_wq, work, delay);
 }
 
-/* Does it in the engine, and waits until it is done. */
-void tdl_engine_do(void (*act)(struct work_struct *unused))
-{
+struct tdl_engine_job {
 	struct work_struct work;
+	void (*act)(void *data);
+	void *data;
+};
 
-	INIT_WORK_ONSTACK(&work, act);
-	queue_work(tdl_wq, &work);
-	flush_work(&work);
-	destroy_work_on_stack(&work);
+static void tdl_engine_job_work(struct work_struct *work)
+{
+	struct tdl_engine_job *job = container_of(work, struct tdl_engine_job, work);
+
+	job->act(job->data);
+}
+
+/* Has the engine do it, and waits until it is done. */
+void tdl_engine_do(void (*act)(void *data), void *data)
+{
+	struct tdl_engine_job job = { .act = act, .data = data };
+
+	INIT_WORK_ONSTACK(&job.work, tdl_engine_job_work);
+	queue_work(tdl_wq, &job.work);
+	flush_work(&job.work);
+	destroy_work_on_stack(&job.work);
 }
 
 int tdl_engine_init(void)

@@ -25,7 +25,7 @@ void tdl_engine_exit(void);
 /* For all. */
 bool tdl_engine_queue(struct work_struct *work);
 bool tdl_engine_queue_later(struct delayed_work *work, unsigned long delay);
-void tdl_engine_do(void (*act)(struct work_struct *unused));
+void tdl_engine_do(void (*act)(void *data), void *data);
 bool tdl_engine_is_dead(void);
 void tdl_engine_count_refused(void);
 void tdl_engine_use(struct tdl_engine_use *use);
@@ -43,6 +43,11 @@ ssize_t tdl_engine_certify(struct tdl_key_waiting *key, const u8 *in, size_t in_
 			   struct tdl_identity **identity, u64 *until);
 ssize_t tdl_engine_trust(struct tdl_trust *old, const u8 *in, size_t in_len,
 			 u8 *out, size_t cap, struct tdl_trust **new);
+ssize_t tdl_engine_shake(u32 direction, struct tdl_identity *identity, struct tdl_trust *trust,
+			 const struct tdl_terms *terms, struct tdl_tls **tls);
+ssize_t tdl_engine_receive(struct tdl_tls *tls, const u8 *in, size_t in_len);
+ssize_t tdl_engine_output(struct tdl_tls *tls, u8 *out, size_t cap);
+ssize_t tdl_engine_records(struct tdl_tls *tls, struct tdl_records *records);
 void tdl_engine_free(enum tdl_held_kind kind, void *what);
 
 /* Only below a call into the core. */

@@ -6,9 +6,12 @@
 #include <linux/slab.h>
 #include <net/inet_connection_sock.h>
 #include <net/sock.h>
+#include <net/tcp.h>
 
 #include "conn.h"
 #include "held.h"
+#include "ops.h"
+#include "shake.h"
 
 /* Ends a connection that has no socket, with a reset. Sleeps. */
 void tdl_held_reset(struct sock *sk)
@@ -41,8 +44,66 @@ struct sock *tdl_held_detach(struct socket *child)
 	return sk;
 }
 
+static void tdl_held_shaken(void *data)
+{
+	struct tdl_held *held = data;
+
+	tdl_conn_fired(held->listener, &held->listener->held_work);
+}
+
+/*
+ * Hands are to be shaken before anybody is shown it: it gets a socket that no process has, for the
+ * kernel's functions. It begins when it is held. False, and it is told, when there can be none.
+ */
+bool tdl_held_shake(struct tdl_conn *conn, struct tdl_held *held)
+{
+	const struct proto_ops *inner = tdl_inner(conn->sock);
+	struct sock *sk = held->sk;
+	struct tdl_shake *shake;
+	int ret;
+
+	ret = sock_create_lite(sk->sk_family, SOCK_STREAM, IPPROTO_TCP, &held->sock);
+	if (ret) {
+		tdl_decide_refuse(&held->c, TDL_REASON_NO_MEMORY);
+		return false;
+	}
+	lock_sock(sk);
+	sock_graft(sk, held->sock);
+	held->sock->state = SS_CONNECTED;
+	release_sock(sk);
+	/* As the peer is told at once, or nobody hears of it any more. */
+	tcp_sock_set_nodelay(sk);
+	shake = tdl_shake_new(held->sock, inner, &held->c, tdl_ident_share(&held->key),
+			      tdl_held_shaken, held);
+	if (!IS_ERR(shake)) {
+		held->shake = shake;
+		return true;
+	}
+	tdl_decide_refuse(&held->c, PTR_ERR(shake) == -ENOBUFS ? TDL_REASON_OVERFLOW :
+								 TDL_REASON_NO_MEMORY);
+	return false;
+}
+
+/* It is over, or taken back: the connection is without a socket again. Sleeps. */
+void tdl_held_unshake(struct tdl_held *held)
+{
+	if (held->shake) {
+		if (tdl_shake_stop(held->shake))
+			tdl_conn_put(held->listener);
+		tdl_shake_free(held->shake);
+		held->shake = NULL;
+	}
+	if (held->sock) {
+		tdl_held_detach(held->sock);
+		/* It has no operations: nothing but its memory goes. */
+		sock_release(held->sock);
+		held->sock = NULL;
+	}
+}
+
 void tdl_held_free(struct tdl_held *held)
 {
+	tdl_held_unshake(held);
 	if (tdl_ask_unwatch(&held->watch))
 		tdl_conn_put(held->listener);
 	tdl_decide_forget(&held->c);
@@ -59,6 +120,9 @@ void tdl_held_kill(struct tdl_held *held)
 
 static bool tdl_held_is_decided(const struct tdl_held *held)
 {
+	/* Of those whose hands are shaken none is shown to anybody yet. */
+	if (held->shake)
+		return false;
 	return !held->c.ask || tdl_ask_is_decided(held->c.ask);
 }
 
@@ -70,8 +134,9 @@ static void tdl_held_fire(struct tdl_watch *watch)
 }
 
 /*
- * Keeps a connection until its question, which held->c has, is decided; or, before the others,
- * one that is decided, until it is accepted. Not when the listener is closed, or given back.
+ * Keeps a connection until its question, which held->c has, is decided, or its handshake, which
+ * begins, is over; or, before the others, one that is decided, until it is accepted. Not when the
+ * listener is closed, or given back.
  */
 bool tdl_held_put(struct tdl_conn *conn, struct tdl_held *held)
 {
@@ -81,12 +146,15 @@ bool tdl_held_put(struct tdl_conn *conn, struct tdl_held *held)
 	closed = conn->state != TDL_LISTENING;
 	if (!closed) {
 		conn->held_count++;
-		if (held->c.ask) {
+		if (held->c.ask || held->shake) {
 			list_add_tail(&held->node, &conn->held);
 			refcount_inc(&conn->refs);
 			conn->worked = true;
 			/* Here, for who finds it in the list may free it. */
-			tdl_ask_watch(held->c.ask, &held->watch);
+			if (held->shake)
+				tdl_shake_start(held->shake);
+			else
+				tdl_ask_watch(held->c.ask, &held->watch);
 		} else {
 			list_add(&held->node, &conn->held);
 		}
@@ -181,10 +249,51 @@ struct tdl_held *tdl_held_new(struct tdl_conn *conn, struct socket *child,
 }
 
 /* In a worker: a held connection is decided. Releasing the listener waits for it. */
+/* One whose handshake is over, now the caller's; NULL when there is none. */
+static struct tdl_held *tdl_held_take_shaken(struct tdl_conn *conn, enum tdl_shaken *shaken,
+					     u32 *reason)
+{
+	struct tdl_held *held, *found = NULL;
+
+	spin_lock_bh(&conn->lock);
+	list_for_each_entry(held, &conn->held, node) {
+		if (!held->shake)
+			continue;
+		*shaken = tdl_shake_look(held->shake, reason);
+		if (*shaken == TDL_SHAKEN_YET)
+			continue;
+		found = held;
+		list_del(&held->node);
+		conn->held_count--;
+		break;
+	}
+	spin_unlock_bh(&conn->lock);
+	return found;
+}
+
+/*
+ * Hands were shaken, or it came to nothing. There is nothing yet that would take the records over:
+ * the connection ends in any case.
+ */
+static void tdl_held_conclude(struct tdl_conn *conn)
+{
+	enum tdl_shaken shaken;
+	struct tdl_held *held;
+	u32 reason;
+
+	while ((held = tdl_held_take_shaken(conn, &shaken, &reason))) {
+		if (shaken == TDL_SHAKEN_DONE)
+			reason = TDL_REASON_NO_MTLS;
+		tdl_decide_refuse(&held->c, reason);
+		tdl_held_kill(held);
+	}
+}
+
 static void tdl_held_work(struct work_struct *work)
 {
 	struct tdl_conn *conn = container_of(work, struct tdl_conn, held_work);
 
+	tdl_held_conclude(conn);
 	if (tdl_conn_state(conn) == TDL_LISTENING)
 		conn->sk->sk_data_ready(conn->sk);
 	/* The watch's. */

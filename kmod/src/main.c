@@ -12,6 +12,7 @@
 #include "hook.h"
 #include "ident.h"
 #include "policy.h"
+#include "shake.h"
 #include "svid.h"
 #include "table.h"
 #include "terms.h"
@@ -37,9 +38,12 @@ static int __init tdl_init(void)
 	ret = tdl_asks_init();
 	if (ret)
 		goto cache;
-	ret = tdl_hook_init();
+	ret = tdl_shakes_init();
 	if (ret)
 		goto asks;
+	ret = tdl_hook_init();
+	if (ret)
+		goto shakes;
 	ret = tdl_table_init();
 	if (ret)
 		goto hook;
@@ -59,6 +63,8 @@ table:
 	tdl_table_exit();
 hook:
 	tdl_hook_exit();
+shakes:
+	tdl_shakes_exit();
 asks:
 	tdl_asks_exit();
 cache:
@@ -81,6 +87,7 @@ static void __exit tdl_exit(void)
 	/* In permissive mode questions outlive who made them be asked. */
 	tdl_asks_end();
 	tdl_hook_exit();
+	tdl_shakes_exit();
 	tdl_asks_exit();
 	tdl_cache_exit();
 	tdl_svids_exit();

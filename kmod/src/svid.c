@@ -150,6 +150,7 @@ static struct tdl_svid *tdl_svid_alloc(const struct tdl_svid_who *who, u32 share
 	svid->state = TDL_SVID_REFUSED;
 	INIT_LIST_HEAD(&svid->all);
 	INIT_LIST_HEAD(&svid->unsent);
+	INIT_LIST_HEAD(&svid->watches);
 	INIT_LIST_HEAD(&svid->due);
 	return svid;
 }

@@ -17,6 +17,7 @@ struct tdl_identity;
 struct tdl_key_waiting;
 struct tdl_order;
 struct tdl_terms;
+struct tdl_watch;
 
 /* Whose it is. Compared and hashed as bytes, so it is zeroed as a whole before it is filled. */
 struct tdl_svid_who {
@@ -51,6 +52,7 @@ struct tdl_svid {
 	struct hlist_node by_number;	/* while the request has been sent */
 	struct list_head all;
 	struct list_head unsent;	/* while it is to be */
+	struct list_head watches;	/* while it is wanted */
 	struct tdl_asker *asker;	/* who is told of when it is asked for */
 	enum tdl_svid_state state;
 	bool asked;			/* there is a request without an answer */
@@ -81,6 +83,9 @@ struct tdl_case;
 struct tdl_svid *tdl_svid_open(const struct tdl_case *c, const struct tdl_key *key,
 			       struct tdl_asker *asker);
 void tdl_svid_put(struct tdl_svid *svid);
+enum tdl_svid_state tdl_svid_look(struct tdl_svid *svid, u32 *reason);
+void tdl_svid_watch(struct tdl_svid *svid, struct tdl_watch *watch);
+void tdl_svid_unwatch(struct tdl_watch *watch);
 
 /* How it is at a moment. */
 struct tdl_svid_view {

@@ -12,6 +12,7 @@
 #include "policy.h"
 #include "svid.h"
 #include "svid_table.h"
+#include "watch.h"
 
 /* In jiffies: what was not issued is not asked for again before; twice that the next time. */
 #define TDL_SVID_RETRY (2 * HZ)
@@ -40,12 +41,20 @@ void tdl_svid_ask(struct tdl_svid *svid)
 		svid->state = TDL_SVID_WANTED;
 }
 
+/* With the lock held. Who waits looks again, unless it is only wanted. */
+static void tdl_svid_set(struct tdl_svid *svid, enum tdl_svid_state state)
+{
+	svid->state = state;
+	if (state != TDL_SVID_WANTED)
+		tdl_watches_fire(&svid->watches);
+}
+
 /* With the lock held. The table's reference is the caller's. */
 void tdl_svid_withdraw(struct tdl_svid *svid, u32 reason)
 {
 	tdl_svid_answered(svid);
 	svid->reason = reason;
-	svid->state = TDL_SVID_REFUSED;
+	tdl_svid_set(svid, TDL_SVID_REFUSED);
 	hash_del(&svid->by_who);
 	list_del_init(&svid->all);
 	tdl_svids.shares[svid->share]--;
@@ -57,8 +66,8 @@ bool tdl_svid_expires(struct tdl_svid *svid, u64 now)
 {
 	if (svid->state != TDL_SVID_HELD || now < svid->until)
 		return false;
-	svid->state = svid->asked ? TDL_SVID_WANTED : TDL_SVID_REFUSED;
 	svid->reason = TDL_REASON_NO_SVID;
+	tdl_svid_set(svid, svid->asked ? TDL_SVID_WANTED : TDL_SVID_REFUSED);
 	return true;
 }
 
@@ -123,13 +132,13 @@ void tdl_svid_held(struct tdl_svid *svid, u64 from, u64 renew, u64 until)
 	/* Else it has made room for others meanwhile, and goes. */
 	if (svid->asked) {
 		tdl_svid_answered(svid);
-		svid->state = TDL_SVID_HELD;
 		svid->issued++;
 		svid->failures = 0;
 		svid->retry = 0;
 		svid->from = from;
 		svid->renew = renew;
 		svid->until = until;
+		tdl_svid_set(svid, TDL_SVID_HELD);
 	}
 	spin_unlock_bh(&tdl_svids.lock);
 }
@@ -146,7 +155,7 @@ static void tdl_svid_refuse(struct tdl_svid *svid, u32 reason)
 		svid->failures++;
 	svid->reason = reason;
 	if (svid->state != TDL_SVID_HELD)
-		svid->state = TDL_SVID_REFUSED;
+		tdl_svid_set(svid, TDL_SVID_REFUSED);
 }
 
 void tdl_svid_refused(struct tdl_svid *svid, u32 reason)

@@ -1,12 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * SVIDs as they are seen, one after the other.
+ * SVIDs as they are seen, by who waits for one and by people.
  */
 #include <linux/spinlock.h>
 
 #include "asker.h"
 #include "svid.h"
 #include "svid_table.h"
+#include "watch.h"
+
+/* How it is, and, of one that was refused, why. */
+enum tdl_svid_state tdl_svid_look(struct tdl_svid *svid, u32 *reason)
+{
+	enum tdl_svid_state state;
+
+	spin_lock_bh(&tdl_svids.lock);
+	state = svid->state;
+	*reason = svid->reason;
+	spin_unlock_bh(&tdl_svids.lock);
+	return state;
+}
+
+/* Fires when it is wanted no longer, or at once when it is not. */
+void tdl_svid_watch(struct tdl_svid *svid, struct tdl_watch *watch)
+{
+	spin_lock_bh(&tdl_svids.lock);
+	if (svid->state == TDL_SVID_WANTED)
+		list_add_tail(&watch->node, &svid->watches);
+	else
+		watch->fire(watch);
+	spin_unlock_bh(&tdl_svids.lock);
+}
+
+/* It does not fire after this. */
+void tdl_svid_unwatch(struct tdl_watch *watch)
+{
+	spin_lock_bh(&tdl_svids.lock);
+	list_del_init(&watch->node);
+	spin_unlock_bh(&tdl_svids.lock);
+}
 
 void tdl_svid_view(struct tdl_svid *svid, struct tdl_svid_view *view)
 {

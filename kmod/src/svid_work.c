@@ -181,7 +181,7 @@ void tdl_svids_arm(void)
 	tdl_engine_queue_later(&tdl_svids_sweeper, TDL_SVIDS_SWEEP);
 }
 
-static void tdl_svids_end_work(struct work_struct *work)
+static void tdl_svids_end(void *unused)
 {
 	LIST_HEAD(due);
 
@@ -193,5 +193,5 @@ static void tdl_svids_end_work(struct work_struct *work)
 void tdl_svids_work_exit(void)
 {
 	cancel_delayed_work_sync(&tdl_svids_sweeper);
-	tdl_engine_do(tdl_svids_end_work);
+	tdl_engine_do(tdl_svids_end, NULL);
 }

@@ -26,7 +26,13 @@ ssize_t tdl_trust_change(const u8 *in, size_t in_len, struct tdl_frame *answer)
 	return len;
 }
 
-static void tdl_trust_forget(struct work_struct *unused)
+/* In the engine, until it does something else; NULL: nobody is trusted. */
+struct tdl_trust *tdl_trust_now(void)
+{
+	return tdl_trust;
+}
+
+static void tdl_trust_forget(void *unused)
 {
 	if (tdl_trust)
 		tdl_engine_free(TDL_HELD_TRUST, tdl_trust);
@@ -36,5 +42,5 @@ static void tdl_trust_forget(struct work_struct *unused)
 /* Nobody has the device open any more. */
 void tdl_trust_exit(void)
 {
-	tdl_engine_do(tdl_trust_forget);
+	tdl_engine_do(tdl_trust_forget, NULL);
 }

@@ -10,6 +10,7 @@
 struct tdl_frame;
 
 ssize_t tdl_trust_change(const u8 *in, size_t in_len, struct tdl_frame *answer);
+struct tdl_trust *tdl_trust_now(void);
 void tdl_trust_exit(void);
 
 #endif /* TIDELOCK_TRUST_H */

@@ -162,6 +162,9 @@ const fn of_kernel(reason: KernelReason) -> &'static str {
         KernelReason::Daemon => "kernel: the daemon's own connection",
         KernelReason::Off => "kernel: nothing is in force",
         KernelReason::NoSvid => "kernel: policy wants mTLS, and the process has no SVID",
+        KernelReason::Handshake => "kernel: the TLS handshake failed",
+        KernelReason::Peer => "kernel: the peer is not who policy allows, or nobody vouches for it",
+        KernelReason::Slow => "kernel: the TLS handshake was not done in time",
     }
 }
 

@@ -8,6 +8,7 @@ mod decider;
 mod echo;
 mod heir;
 mod load;
+mod peer;
 mod race;
 mod raw;
 mod registrar;
@@ -19,6 +20,7 @@ pub(crate) use actor::{ACT, Actor, play, within};
 pub(crate) use capture::{ACK, Capture, SYN, Segment};
 pub(crate) use cgroup::refusing;
 pub(crate) use decider::{Decider, Keep, Seen, configure, mtls};
+pub(crate) use peer::{Shaken, TlsPeer, dial, is_ended};
 pub(crate) use registrar::{Line, Registrar, Wanted, await_svids, svids};
 
 use crate::{

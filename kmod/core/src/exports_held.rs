@@ -12,7 +12,9 @@ use crate::{
     facts::AskFacts,
     held::{give, take},
     serve::Errno,
-    svid, trust,
+    svid,
+    tls::Tls,
+    trust,
 };
 
 /// Makes a key, and encodes the frame that wants it certified.
@@ -105,6 +107,7 @@ pub unsafe extern "C" fn tdl_core_trust(
 const KEY: u32 = 1;
 const IDENTITY: u32 = 2;
 const TRUST: u32 = 3;
+const TLS: u32 = 4;
 
 /// Takes something back from the shim, and wipes what is secret in it.
 ///
@@ -120,6 +123,8 @@ pub unsafe extern "C" fn tdl_core_free(kind: u32, what: *mut core::ffi::c_void) 
         IDENTITY => drop(unsafe { take(what.cast::<Identity>()) }),
         // SAFETY: the caller's promise.
         TRUST => drop(unsafe { take(what.cast::<Arc<Trust>>()) }),
+        // SAFETY: the caller's promise.
+        TLS => drop(unsafe { take(what.cast::<Tls>()) }),
         _ => return Errno::Invalid.to_negative(),
     }
     0

@@ -27,6 +27,11 @@ mod exports;
     reason = "reached from C, by name; rustc sees nobody in Rust that could"
 )]
 mod exports_held;
+#[expect(
+    unreachable_pub,
+    reason = "reached from C, by name; rustc sees nobody in Rust that could"
+)]
+mod exports_tls;
 mod facts;
 mod held;
 mod imports;
@@ -39,6 +44,7 @@ mod serve;
 mod svid;
 #[cfg(any(target_os = "none", test))]
 mod text;
+mod tls;
 mod trust;
 
 #[cfg(test)]

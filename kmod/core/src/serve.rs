@@ -25,6 +25,8 @@ pub(crate) enum Errno {
     Invalid,
     /// `EBADMSG`: a certificate is not what was asked for.
     BadMessage,
+    /// `EKEYREJECTED`: the peer is nobody whom we expect.
+    Rejected,
 }
 
 impl Errno {
@@ -37,6 +39,7 @@ impl Errno {
             Self::Protocol => -71,
             Self::BadMessage => -74,
             Self::MessageSize => -90,
+            Self::Rejected => -129,
         }
     }
 }

@@ -11,6 +11,7 @@ mod exports;
 mod layout;
 mod orders;
 mod questions;
+mod shakes;
 mod svids;
 mod text;
 mod trusts;

@@ -29,6 +29,18 @@ pub enum TlsError {
     NotOpen,
 }
 
+impl TlsError {
+    /// Whether it is about who the peer is, and not about how it speaks.
+    pub const fn is_about_the_peer(&self) -> bool {
+        matches!(
+            self,
+            Self::Session(
+                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+            )
+        )
+    }
+}
+
 impl From<rustls::Error> for TlsError {
     fn from(error: rustls::Error) -> Self {
         Self::Session(error)

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::{fmt, time::Duration};
 
-use crate::{Platform, SpiffeId, TlsError, TrustDomain, authority::Authority};
+use crate::{Identity, Platform, SpiffeId, TlsError, TrustDomain, authority::Authority};
 
 /// A root, and an intermediate below it that signs.
 pub struct TestAuthority(Authority);
@@ -30,6 +30,14 @@ impl TestAuthority {
         lifetime: Duration,
     ) -> Result<Vec<Vec<u8>>, TlsError> {
         self.0.certify::<P>(request, id, lifetime)
+    }
+
+    /// A new identity.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn issue<P: Platform>(&self, id: &SpiffeId) -> Result<Identity, TlsError> {
+        self.0.issue::<P>(id)
     }
 
     /// The root's certificate, in DER.

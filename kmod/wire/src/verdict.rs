@@ -251,11 +251,17 @@ pub enum KernelReason {
     Off,
     /// Policy wants mTLS, and the process has no SVID: it was not issued, or not in time.
     NoSvid,
+    /// The handshake failed.
+    Handshake,
+    /// The peer is nobody whom the verdict names, or nobody vouches for it.
+    Peer,
+    /// The handshake was not done in time.
+    Slow,
 }
 
 impl KernelReason {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Timeout,
         Self::Overflow,
         Self::NoTask,
@@ -266,6 +272,9 @@ impl KernelReason {
         Self::Daemon,
         Self::Off,
         Self::NoSvid,
+        Self::Handshake,
+        Self::Peer,
+        Self::Slow,
     ];
 
     /// The number where reasons are shown.
@@ -282,6 +291,9 @@ impl KernelReason {
                 Self::Daemon => 8,
                 Self::Off => 9,
                 Self::NoSvid => 10,
+                Self::Handshake => 11,
+                Self::Peer => 12,
+                Self::Slow => 13,
             }
     }
 

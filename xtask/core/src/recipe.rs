@@ -16,13 +16,17 @@ pub(crate) const TARGET: &str = "x86_64-unknown-none";
 pub(crate) const PROFILE: &str = "kernel";
 
 /// What the C shim calls (`kmod/include/tidelock_core.h`).
-pub(crate) const EXPORTS: [&str; 10] = [
+pub(crate) const EXPORTS: [&str; 14] = [
     "tdl_core_ask",
     "tdl_core_certify",
     "tdl_core_check",
     "tdl_core_frame",
     "tdl_core_free",
     "tdl_core_hello",
+    "tdl_core_output",
+    "tdl_core_receive",
+    "tdl_core_records",
+    "tdl_core_shake",
     "tdl_core_sign",
     "tdl_core_stamp",
     "tdl_core_status",

@@ -223,8 +223,8 @@ pub(crate) fn play(part: &str) -> ExitCode {
         ["echo-slow", address, "refuse"] => {
             address_of(address).and_then(|at| echo::echo_slow(at, End::Refuse))
         }
-        ["visit", address, count] => address_of(address)
-            .and_then(|to| echo::visit(to, count.parse().map_err(|_| Errno::INVAL)?)),
+        ["knock", address, count] => counted(address, count, echo::knock),
+        ["visit", address, count] => counted(address, count, echo::visit),
         ["race", first, second] => address_of(first)
             .and_then(|first| address_of(second).and_then(|second| race::race(first, second))),
         ["smc", address] => address_of(address).and_then(smc::connect_by_smc),
@@ -260,6 +260,18 @@ pub(super) type Played<T> = Result<T, Errno>;
 
 /// MSG_FASTOPEN, <linux/socket.h>.
 pub(super) const FAST_OPEN: SendFlags = SendFlags::from_bits_retain(0x2000_0000);
+
+/// A part that does something so often.
+fn counted(
+    address: &str,
+    count: &str,
+    act: impl FnOnce(SocketAddr, usize) -> Played<()>,
+) -> Played<()> {
+    act(
+        address_of(address)?,
+        count.parse().map_err(|_| Errno::INVAL)?,
+    )
+}
 
 pub(super) fn address_of(text: &str) -> Played<SocketAddr> {
     text.parse().map_err(|_| Errno::INVAL)

@@ -14,8 +14,8 @@ use std::{
 
 use rustix::event::PollFlags;
 use tidelock_wire::{
-    Answer, Ask, Decision, Direction, EncodeError, Exempt, Frame, Mode, Peer, Peers, Request,
-    Scope, Settings, SpiffeIdRef, Status, Terms, Verdict,
+    Answer, Ask, Decision, Direction, EncodeError, Exempt, Frame, Issued, Mode, Peer, Peers,
+    Request, Scope, Settings, SpiffeIdRef, Status, Terms, Verdict,
 };
 
 use crate::{
@@ -26,6 +26,8 @@ use crate::{
 /// How often the thread looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Of all that it says.
+const REASON: u32 = 7;
 /// Kept for long against any test.
 const TTL_MS: u32 = 600_000;
 
@@ -184,8 +186,14 @@ fn decide(
         }
         let said = device.answer()?;
         let Frame { id, message } = said.frame()?;
-        let Answer::Ask(ask) = message else {
-            continue;
+        let ask = match message {
+            Answer::Ask(ask) => ask,
+            // It has no authority.
+            Answer::Sign(_) => {
+                say(device, id, Request::Issued(Issued::Refused(REASON)))?;
+                continue;
+            }
+            _ => continue,
         };
         let question = Seen::from(&ask);
         let decision = rule(&question);
@@ -200,20 +208,25 @@ fn decide(
 }
 
 fn answer(device: &Device, id: u64, decision: Decision<'_>, keep: Keep) -> Checked<()> {
-    let verdict = Request::Verdict(Verdict {
+    let verdict = Verdict {
         decision,
-        reason: 7,
+        reason: REASON,
         ttl_ms: keep.ttl_ms(),
         generation: 1,
-    });
+    };
+    say(device, id, Request::Verdict(verdict))
+}
+
+#[expect(clippy::large_types_passed_by_value, reason = "few and far between")]
+fn say(device: &Device, id: u64, message: Request<'_>) -> Checked<()> {
     let began = Instant::now();
     loop {
-        match device.try_ask(id, verdict)? {
+        match device.try_ask(id, message)? {
             Ok(()) => return Ok(()),
             Err(rustix::io::Errno::AGAIN) if began.elapsed() < PATIENCE => {
                 device.ready(PollFlags::OUT, LOOK)?;
             }
-            Err(error) => return Err(Failure::system("write a verdict")(error)),
+            Err(error) => return Err(Failure::system("write an answer")(error)),
         }
     }
 }

@@ -90,6 +90,25 @@ pub(super) fn echo_slow(address: SocketAddr, end: End) -> Played<()> {
     }
 }
 
+/// One connection after the other, over which comes what no TLS server understands; says how they
+/// ended.
+pub(super) fn knock(address: SocketAddr, count: usize) -> Played<()> {
+    let mut ends = Vec::new();
+    for _ in 0..count {
+        let socket = tcp(address, SocketFlags::empty(), None)?;
+        let talk = || {
+            connect(&socket, &address)?;
+            send(socket.as_fd(), b"who is there?", SendFlags::NOSIGNAL)?;
+            read(&socket, &mut [0; 64])
+        };
+        ends.push(outcome(&talk()));
+    }
+    ends.sort_unstable();
+    ends.dedup();
+    say(&ends.join(","));
+    Ok(())
+}
+
 /// One connection after the other; says how many were answered, and what became of the others.
 pub(super) fn visit(address: SocketAddr, count: usize) -> Played<()> {
     let mut answered = 0;

@@ -3,7 +3,10 @@
 //! it signs: the daemon does, and has tests of its own.
 
 use std::{
-    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
@@ -11,10 +14,13 @@ use rustix::{
     event::PollFlags,
     rand::{GetRandomFlags, getrandom},
 };
-use tidelock_tls::{NoEntropy, Platform, SpiffeId, TlsError, TrustDomain, testing::TestAuthority};
+use tidelock_tls::{
+    Allowed, Expected, Identity, NoEntropy, Pending, Platform, Session, SpiffeId, TlsError, Trust,
+    TrustDomain, connect, testing::TestAuthority,
+};
 use tidelock_wire::{
-    Answer, Certificate, Certificates, Decision, Direction, EncodeError, Frame, Issued, MAX_LIST,
-    Peer, Peers, Request, Scope, SpiffeIdRef, Terms, Verdict,
+    Answer, Bundle, Certificate, Certificates, Decision, Direction, EncodeError, Frame, Issued,
+    MAX_LIST, Peer, Peers, Request, Scope, SpiffeIdRef, Status, Terms, Verdict,
 };
 
 use crate::{
@@ -60,7 +66,7 @@ pub(crate) struct Registrar {
     own: String,
     scope: Scope,
     /// How many names were given, where each that accepts has another.
-    names: Option<Cell<u32>>,
+    names: Option<AtomicU32>,
 }
 
 fn failed(error: &TlsError) -> Failure {
@@ -101,7 +107,7 @@ impl Registrar {
 
     /// From now on each that accepts has another name: its own and a number, from 0.
     pub(crate) fn number_names(&mut self) {
-        self.names = Some(Cell::new(0));
+        self.names = Some(AtomicU32::new(0));
     }
 
     /// Who accepts is another from now on.
@@ -148,8 +154,7 @@ impl Registrar {
         let mut buffer = [0; 300];
         let mut own = self.own.clone();
         if let (Some(names), Direction::Accept) = (&self.names, direction) {
-            own += &names.get().to_string();
-            names.set(names.get() + 1);
+            own += &names.fetch_add(1, Ordering::Relaxed).to_string();
         }
         let own = parsed(&own)?;
         let decision = match direction {
@@ -202,7 +207,98 @@ impl Registrar {
 
     /// How many verdicts and SVIDs were for nobody.
     pub(crate) fn late(&self) -> Checked<u64> {
-        Ok(self.device.status(99)?.counters.late)
+        Ok(self.status()?.counters.late)
+    }
+
+    /// How it goes.
+    pub(crate) fn status(&self) -> Checked<Status> {
+        self.device.status(99)
+    }
+
+    fn domain(&self) -> Checked<TrustDomain> {
+        Ok(parsed(&self.own)?.trust_domain().into())
+    }
+
+    /// Has the module trust the authority.
+    pub(crate) fn trusted(&self) -> Checked<()> {
+        let mut buffer = [0; MAX_LIST];
+        let root = Certificate::new(self.authority.root());
+        let message = Request::Bundle(Bundle {
+            domain: parsed(&self.own)?.trust_domain(),
+            authorities: Certificates::encode(root, &mut buffer).map_err(malformed)?,
+        });
+        let said = self.device.ask(98, message)?;
+        let answer = said.frame()?.message;
+        ensure(answer == Answer::Done, || {
+            format!("a bundle was answered {answer:?}")
+        })
+    }
+
+    /// Who trusts this authority, and expects anybody of its domain.
+    fn trust(&self) -> Checked<(Arc<Trust>, Expected)> {
+        let trust = Trust::nobody().with_bundle(self.domain()?, [self.authority.root()]);
+        let expected = Expected::any_of([Allowed::Domain(self.domain()?)]);
+        Ok((Arc::new(trust.map_err(|error| failed(&error))?), expected))
+    }
+
+    fn identity(&self, id: &str, lifetime: Duration) -> Checked<Identity> {
+        let id = SpiffeId::parse(id).map_err(|error| malformed(error.into()))?;
+        let made = || {
+            let key = Pending::new::<Guest>(id.clone())?;
+            let chain = self
+                .authority
+                .certify::<Guest>(&key.request()?, &id, lifetime)?;
+            key.certified(chain.iter().map(Vec::as_slice))
+        };
+        made().map_err(|error| failed(&error))
+    }
+
+    /// A client that speaks for itself, as this.
+    pub(crate) fn client(&self, id: &str) -> Checked<Box<dyn Session>> {
+        self.client_for(id, Duration::from_hours(1))
+    }
+
+    /// The same, whose SVID has expired.
+    pub(crate) fn expired_client(&self, id: &str) -> Checked<Box<dyn Session>> {
+        let session = self.client_for(id, Duration::ZERO)?;
+        std::thread::sleep(Duration::from_millis(2500));
+        Ok(session)
+    }
+
+    fn client_for(&self, id: &str, lifetime: Duration) -> Checked<Box<dyn Session>> {
+        let (trust, expected) = self.trust()?;
+        connect::<Guest>(&self.identity(id, lifetime)?, trust, expected)
+            .map_err(|error| failed(&error))
+    }
+
+    /// Another authority of the same domain, whom nobody here trusts; what it makes trusts ours.
+    pub(crate) fn foreign(&self) -> Checked<Foreign<'_>> {
+        let authority = TestAuthority::new::<Guest>(self.domain()?);
+        Ok(Foreign {
+            home: self,
+            authority: authority.map_err(|error| failed(&error))?,
+        })
+    }
+}
+
+/// Another authority.
+pub(crate) struct Foreign<'a> {
+    home: &'a Registrar,
+    authority: TestAuthority,
+}
+
+impl Foreign<'_> {
+    fn identity(&self, id: &str) -> Checked<Identity> {
+        let id = SpiffeId::parse(id).map_err(|error| malformed(error.into()))?;
+        self.authority
+            .issue::<Guest>(&id)
+            .map_err(|error| failed(&error))
+    }
+
+    /// A client of it.
+    pub(crate) fn client(&self, id: &str) -> Checked<Box<dyn Session>> {
+        let (trust, expected) = self.home.trust()?;
+        connect::<Guest>(&self.identity(id)?, trust, expected).map_err(|error| failed(&error))
     }
 }
 

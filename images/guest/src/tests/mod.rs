@@ -10,6 +10,7 @@ mod identities;
 mod load;
 mod policy;
 mod selftest;
+mod shakes;
 mod shares;
 mod svids;
 mod tracing;
@@ -87,6 +88,7 @@ const TESTS: &[&[Test]] = &[
     selftest::TESTS,
     shares::TESTS,
     svids::TESTS,
+    shakes::TESTS,
     policy::TESTS[0],
     policy::TESTS[1],
     policy::TESTS[2],

@@ -8,6 +8,7 @@ use tidelock_wire::{Counters, MAX_ANSWER, MAX_FRAME};
 use crate::{
     facts::{AddressFacts, AskFacts, HelloFacts, StatusFacts, TextFacts},
     order::{Kind, Order, PrefixOrder},
+    tls::{RecordsFacts, TrafficFacts},
 };
 
 type Facts = AskFacts<'static>;
@@ -97,6 +98,22 @@ fn of_a_question() {
         cgroup_namespace: 156,
         comm: 160,
     } 176, 8);
+}
+
+#[test]
+fn of_records() {
+    layout!(TrafficFacts { sequence: 0, key: 8, iv: 40, zero: 52 } 56, 8);
+    layout!(RecordsFacts {
+        tx: 0,
+        rx: 56,
+        until: 112,
+        cipher: 120,
+        suite: 124,
+        group: 126,
+        peer_len: 128,
+        zero: 132,
+        peer: 136,
+    } 2184, 8);
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn numbers_mean_one_thing_each() {
     assert_eq!(modes.map(Mode::number), [1, 2, 3]);
     assert_eq!(
         KernelReason::ALL.map(|reason| reason.number() & 0xffff),
-        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
     );
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A process that policy wants mTLS of has an SVID of the daemon's authority, and its key is gone
-//! with it. The connection is refused: there is no handshake yet.
+//! with it. Who connects speaks no TLS and is reset.
 
 use super::{
     ALLOWED, CONFIG, Checked, Daemon, POLICY, Report, Userland, audited, begin, end, told,
@@ -14,6 +14,7 @@ use crate::{
 const ID: &str = "spiffe://example.org/server";
 /// Who accepts does so by mTLS.
 const RULES: &str = r#"package tidelock
+default decision := {"mode": "deny", "reason": "not listed", "ttl_seconds": 0}
 decision := {"mode": "plain", "reason": "it visits", "ttl_seconds": 0} if input.direction == "connect"
 decision := {
 	"mode": "mtls", "reason": "it serves", "ttl_seconds": 600,
@@ -36,7 +37,7 @@ pub(super) fn signs(_: &mut Report) -> Checked<String> {
     configure(&userland)?;
     write_policy(&userland, POLICY, RULES)?;
     let daemon = Daemon::serving(&userland)?;
-    Actor::start(&format!("connect {ALLOWED}"))?.is_reset()?;
+    Actor::start(&format!("knock {ALLOWED} 1"))?.says("CONNRESET")?;
     let lines = await_svids(
         "one that is held",
         |lines| matches!(lines, [line] if line.state == "held"),
