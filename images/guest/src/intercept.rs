@@ -20,7 +20,7 @@ pub(crate) use actor::{ACT, Actor, play, within};
 pub(crate) use capture::{ACK, Capture, SYN, Segment};
 pub(crate) use cgroup::refusing;
 pub(crate) use decider::{Decider, Keep, Seen, configure, mtls};
-pub(crate) use peer::{Shaken, TlsPeer, dial, is_ended};
+pub(crate) use peer::{TlsPeer, dial, is_ended};
 pub(crate) use registrar::{Line, Registrar, Wanted, await_svids, svids};
 
 use crate::{

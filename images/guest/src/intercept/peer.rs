@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a handshake came to.
 pub(crate) enum Shaken {
-    /// It is done; the peer's SPIFFE ID.
+    /// It is done, and ended without another word; the peer's SPIFFE ID.
     Done(String),
     /// It failed here, or the peer said so.
     Failed(TlsError),
@@ -81,30 +81,21 @@ impl TlsPeer {
             .try_for_each(|piece| self.stream.write_all(piece))
     }
 
-    /// Shakes hands, and waits until the other side has ended the connection.
-    pub(crate) fn shake(mut self) -> Checked<Shaken> {
-        let shaken = self.talk();
-        if matches!(shaken, Shaken::Done(_)) {
-            is_ended(&mut self.stream)?;
-        }
-        Ok(shaken)
-    }
-
-    /// The same; what the other side says once we are done is what it came to.
-    pub(crate) fn shake_to_the_end(mut self) -> Shaken {
+    /// Shakes hands, and waits until the other side has ended the connection. A client is done before
+    /// the server has looked at its certificate: what it says then is what it came to.
+    pub(crate) fn shake(mut self) -> Shaken {
         let shaken = self.talk();
         if !matches!(shaken, Shaken::Done(_)) {
             return shaken;
         }
         let mut buffer = [0; 4096];
         match self.stream.read(&mut buffer) {
-            Ok(0) => Shaken::Gone(io::ErrorKind::UnexpectedEof),
             Ok(length) => {
                 let bytes = buffer.get(..length).unwrap_or_default();
-                self.session
-                    .receive(bytes)
-                    .map_or_else(Shaken::Failed, |()| shaken)
+                let heard = self.session.receive(bytes);
+                heard.map_or_else(Shaken::Failed, |()| shaken)
             }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => shaken,
             Err(error) => Shaken::Gone(error.kind()),
         }
     }

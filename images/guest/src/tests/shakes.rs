@@ -13,7 +13,7 @@ use tidelock_wire::{Mode, Scope};
 use super::{Report, SHORT, Test, shared};
 use crate::{
     failure::{Checked, Failure, ensure},
-    intercept::{self, Actor, Registrar, Shaken, TlsPeer, await_svids, dial, is_ended},
+    intercept::{self, Actor, Registrar, TlsPeer, await_svids, dial, is_ended},
     module,
     userland::net,
 };
@@ -79,9 +79,8 @@ fn accept(_: &mut Report) -> Checked<String> {
     for piece in [usize::MAX, usize::MAX, 1] {
         let session = registrar.client(PEER)?;
         let shaken = beside(&registrar, || {
-            TlsPeer::new(dial(SERVER)?, session)
-                .in_pieces(piece)
-                .shake()
+            let peer = TlsPeer::new(dial(SERVER)?, session);
+            Ok(peer.in_pieces(piece).shake())
         })?;
         shaken.is_with(OWN)?;
     }
@@ -104,18 +103,14 @@ fn strangers(_: &mut Report) -> Checked<String> {
         ("one who has expired", registrar.expired_client(PEER)?),
     ];
     for (what, session) in clients {
-        let shaken = beside(&registrar, || refused_by_module(session))?;
+        let shaken = beside(&registrar, || {
+            Ok(TlsPeer::new(dial(SERVER)?, session).shake())
+        })?;
         shaken
             .is_refused()
             .map_err(|failure| Failure::Assertion(format!("{what}: {failure}")))?;
     }
     Ok(String::new())
-}
-
-/// A client of TLS 1.3 is done before the server has looked at its certificate: what it came to is
-/// what the server says next.
-fn refused_by_module(session: Box<dyn tidelock_tls::Session>) -> Checked<Shaken> {
-    Ok(TlsPeer::new(dial(SERVER)?, session).shake_to_the_end())
 }
 
 /// What is no handshake is not waited for: it ends long before the deadline.
@@ -179,7 +174,9 @@ fn broken_off(_: &mut Report) -> Checked<String> {
     drop(beside(&registrar, || dial(SERVER))?);
     await_held(&registrar, &acceptor)?;
     let session = registrar.client(PEER)?;
-    let shaken = beside(&registrar, || TlsPeer::new(dial(SERVER)?, session).shake())?;
+    let shaken = beside(&registrar, || {
+        Ok(TlsPeer::new(dial(SERVER)?, session).shake())
+    })?;
     shaken.is_with(OWN).map(|()| String::new())
 }
 
