@@ -41,6 +41,7 @@
 #include "table.c"
 #include "frame.c"
 #include "obey.c"
+#include "question.c"
 #include "session.c"
 #include "stats.c"
 #include "device.c"

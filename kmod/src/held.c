@@ -6,7 +6,6 @@
 #include <linux/slab.h>
 #include <net/inet_connection_sock.h>
 #include <net/sock.h>
-#include <net/tcp.h>
 
 #include "conn.h"
 #include "held.h"
@@ -71,8 +70,6 @@ bool tdl_held_shake(struct tdl_conn *conn, struct tdl_held *held)
 	sock_graft(sk, held->sock);
 	held->sock->state = SS_CONNECTED;
 	release_sock(sk);
-	/* As the peer is told at once, or nobody hears of it any more. */
-	tcp_sock_set_nodelay(sk);
 	shake = tdl_shake_new(held->sock, inner, &held->c, tdl_ident_share(&held->key),
 			      tdl_held_shaken, held);
 	if (!IS_ERR(shake)) {
@@ -248,7 +245,6 @@ struct tdl_held *tdl_held_new(struct tdl_conn *conn, struct socket *child,
 	return held;
 }
 
-/* In a worker: a held connection is decided. Releasing the listener waits for it. */
 /* One whose handshake is over, now the caller's; NULL when there is none. */
 static struct tdl_held *tdl_held_take_shaken(struct tdl_conn *conn, enum tdl_shaken *shaken,
 					     u32 *reason)
@@ -289,6 +285,10 @@ static void tdl_held_conclude(struct tdl_conn *conn)
 	}
 }
 
+/*
+ * In a worker: a held connection is decided, or its handshake is over. Releasing the listener waits
+ * for it.
+ */
 static void tdl_held_work(struct work_struct *work)
 {
 	struct tdl_conn *conn = container_of(work, struct tdl_conn, held_work);

@@ -36,6 +36,7 @@
 #include "frame.h"
 #include "obey.h"
 #include "policy.h"
+#include "question.h"
 #include "session.h"
 #include "svid.h"
 
@@ -56,7 +57,7 @@ struct tdl_session {
 	struct tdl_frames questions;	/* under lock */
 	bool busy;			/* under lock: the work below is the engine's */
 	bool greeted;			/* the engine's alone: the hello has been made */
-	bool svids_turn;		/* the engine's alone: what was sent last was an SVID's */
+	bool svids_turn;		/* the engine's alone: see question.c */
 	struct work_struct feed;	/* the engine's */
 	u8 question[TDL_FRAME_MAX];	/* the engine's: one is as long as it is when it is made */
 
@@ -171,46 +172,6 @@ static bool tdl_session_has_room(struct tdl_session *s)
 	return room;
 }
 
-/* In the engine: the next question, in s->question: its length, 0 when all are sent. */
-static ssize_t tdl_session_next_ask(struct tdl_session *s)
-{
-	struct tdl_ask *ask = tdl_asks_next();
-	struct tdl_ask_facts facts;
-	ssize_t len;
-
-	if (!ask)
-		return 0;
-	tdl_asker_describe(ask->asker, &facts);
-	len = tdl_engine_ask(ask->id, &facts, s->question, sizeof(s->question));
-	tdl_ask_put(ask);
-	return len;
-}
-
-/* The same of the next request for an SVID. */
-static ssize_t tdl_session_next_svid(struct tdl_session *s)
-{
-	struct tdl_svid *svid = tdl_svids_next();
-	ssize_t len;
-
-	if (!svid)
-		return 0;
-	len = tdl_svid_request(svid, s->question, sizeof(s->question));
-	tdl_svid_put(svid);
-	return len;
-}
-
-/* By turns: neither keeps the other waiting. */
-static ssize_t tdl_session_next(struct tdl_session *s)
-{
-	ssize_t len;
-
-	s->svids_turn = !s->svids_turn;
-	len = s->svids_turn ? tdl_session_next_svid(s) : tdl_session_next_ask(s);
-	if (len)
-		return len;
-	return s->svids_turn ? tdl_session_next_ask(s) : tdl_session_next_svid(s);
-}
-
 /* In the engine: what is in s->question as a frame; NULL when there is no memory. */
 static struct tdl_frame *tdl_session_frame(struct tdl_session *s, size_t len)
 {
@@ -239,7 +200,7 @@ static void tdl_session_feed_work(struct work_struct *work)
 			tdl_engine_queue(&s->feed);
 			return;
 		}
-		len = tdl_session_next(s);
+		len = tdl_question_next(&s->svids_turn, s->question, sizeof(s->question));
 		if (!len)
 			return;
 		frame = len > 0 ? tdl_session_frame(s, len) : NULL;

@@ -338,6 +338,8 @@ static bool tdl_shake_has_identity(struct tdl_shake *shake)
 		return false;
 	case TDL_SVID_HELD:
 		shake->phase = TDL_SHAKE_TALK;
+		/* No flight waits for what is on its way, nor an alert until it is too late. */
+		tcp_sock_set_nodelay(shake->sock->sk);
 		return true;
 	case TDL_SVID_REFUSED:
 		break;

@@ -4,9 +4,9 @@
  */
 #include <linux/hashtable.h>
 #include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/random.h>
 #include <linux/spinlock.h>
-#include <linux/timekeeping.h>
 
 #include "asker.h"
 #include "policy.h"

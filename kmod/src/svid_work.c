@@ -7,11 +7,11 @@
  * was made for it, or for none. A daemon that has just come is asked anew, for a new key.
  */
 #include <linux/errno.h>
+#include <linux/ktime.h>
 #include <linux/llist.h>
 #include <linux/printk.h>
 #include <linux/random.h>
 #include <linux/slab.h>
-#include <linux/timekeeping.h>
 
 #include "asker.h"
 #include "counters.h"
