@@ -31,10 +31,7 @@
 #include "trust.h"
 #include "watch.h"
 
-/*
- * At once, and of one share: who comes later is refused. One takes up to 100 KiB while a peer sends
- * the most that it may.
- */
+/* At once, and of one share: who comes later is refused. One takes up to 100 KiB. */
 #define TDL_SHAKES_MAX 512
 #define TDL_SHAKES_SHARE_MAX 128
 /* Steps at once. Each has at most one job for the engine, which has verdicts to attend to. */
@@ -66,6 +63,7 @@ struct tdl_shake {
 	struct wait_queue_entry wait;
 	u32 share;
 	bool started;
+	bool stopped;			/* written by the owner */
 	bool late;			/* written by the deadline */
 
 	/* Written by the work, before shaken. */
@@ -375,7 +373,7 @@ static void tdl_shake_work(struct work_struct *work)
 {
 	struct tdl_shake *shake = container_of(work, struct tdl_shake, work);
 
-	if (shake->shaken == TDL_SHAKEN_YET)
+	if (!READ_ONCE(shake->stopped) && shake->shaken == TDL_SHAKEN_YET)
 		tdl_shake_step(shake);
 }
 
@@ -450,8 +448,7 @@ void tdl_shake_start(struct tdl_shake *shake)
 	queue_delayed_work(tdl_shakes_wq, &shake->deadline,
 			   msecs_to_jiffies(tdl_policy_deadline_ms()));
 	add_wait_queue(sk_sleep(sk), &shake->wait);
-	tdl_svid_watch(shake->svid, &shake->watch);
-	/* What was there before it waited. */
+	/* What was there before it waited. The SVID it watches itself, and nobody else does. */
 	queue_work(tdl_shakes_wq, &shake->work);
 }
 
@@ -461,13 +458,16 @@ void tdl_shake_start(struct tdl_shake *shake)
  */
 bool tdl_shake_stop(struct tdl_shake *shake)
 {
-	tdl_svid_unwatch(&shake->watch);
+	WRITE_ONCE(shake->stopped, true);
 	if (!list_empty(&shake->wait.entry)) {
 		remove_wait_queue(sk_sleep(shake->sock->sk), &shake->wait);
 		INIT_LIST_HEAD(&shake->wait.entry);
 	}
 	/* It queues the work. */
 	cancel_delayed_work_sync(&shake->deadline);
+	/* Then it does nothing; what it has watched may queue it. */
+	cancel_work_sync(&shake->work);
+	tdl_svid_unwatch(&shake->watch);
 	cancel_work_sync(&shake->work);
 	return shake->started && shake->shaken == TDL_SHAKEN_YET;
 }
