@@ -149,13 +149,43 @@ async fn tell(session: &Session, trust: Option<Arc<Trust>>) -> Option<SessionErr
 
 /// As a frame has it.
 fn bundle<'a>(trust: &'a Trust, buffer: &'a mut [u8]) -> Result<Bundle<'a>, EncodeError> {
-    // What cannot be a member is told by the count.
-    let authorities = trust
-        .authorities
-        .iter()
-        .filter_map(|der| Certificate::new(der));
+    // All or none: with one left out the domain would be trusted by fewer, and by none withdrawn.
+    let authorities = trust.authorities.iter().map(|der| {
+        Certificate::new(der).ok_or(EncodeError::Value {
+            field: "the length of an authority's certificate",
+            value: der.len() as u64,
+        })
+    });
+    let authorities = authorities.collect::<Result<Vec<_>, _>>()?;
     Ok(Bundle {
         domain: TrustDomainRef::parse(trust.domain.as_str().as_bytes())?,
         authorities: Certificates::encode(authorities, buffer)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls_pki_types::CertificateDer;
+    use tidelock_tls::TrustDomain;
+
+    use super::*;
+
+    fn trust(lengths: &[usize]) -> Trust {
+        let der = |length: &usize| CertificateDer::from(vec![0x30; *length]);
+        Trust {
+            domain: TrustDomain::parse("a.test").unwrap(),
+            authorities: lengths.iter().map(der).collect(),
+        }
+    }
+
+    #[test]
+    fn a_bundle_is_told_whole_or_not_at_all() {
+        let mut buffer = [0; MAX_LIST];
+        let whole = trust(&[5, 9]);
+        assert_eq!(bundle(&whole, &mut buffer).unwrap().authorities.count(), 2);
+        for lengths in [&[5, 0][..], &[5, MAX_LIST + 1]] {
+            let broken = trust(lengths);
+            bundle(&broken, &mut buffer).unwrap_err();
+        }
+    }
 }
